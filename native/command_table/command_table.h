@@ -1,0 +1,112 @@
+// The native face of the command table: lookup, arity, flags, key positions. No handlers here.
+//
+// The source of truth is src/commands/table/*.ts; `npm run gen` writes command_table.inc (ids, specs,
+// perfect hash) from it. This header only gives the generated data a shape.
+//
+// All data is constant after load: any thread may call anything.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace sherd {
+
+/// Dense ids of commands and subcommands, in the order of the generated table. kCount is their number.
+enum class CommandId : uint16_t;
+
+/// Command flags, as COMMAND INFO names them, plus routing flags of our own (from kRoute... on).
+enum CommandFlag : uint64_t {
+  kFlagWrite = 1u << 0,
+  kFlagReadonly = 1u << 1,
+  kFlagDenyOom = 1u << 2,
+  kFlagAdmin = 1u << 3,
+  kFlagPubsub = 1u << 4,
+  kFlagNoScript = 1u << 5,
+  kFlagBlocking = 1u << 6,
+  kFlagLoading = 1u << 7,
+  kFlagStale = 1u << 8,
+  kFlagSkipMonitor = 1u << 9,
+  kFlagSkipSlowlog = 1u << 10,
+  kFlagAsking = 1u << 11,
+  kFlagFast = 1u << 12,
+  kFlagNoAuth = 1u << 13,
+  kFlagMayReplicate = 1u << 14,
+  kFlagNoMandatoryKeys = 1u << 15,
+  kFlagMovableKeys = 1u << 16,
+  kFlagAllowBusy = 1u << 17,
+  kFlagNoMulti = 1u << 18,
+  kFlagNoAsyncLoading = 1u << 19,
+  kFlagSentinel = 1u << 20,
+  kFlagOnlySentinel = 1u << 21,
+};
+
+/// Where a command runs.
+enum class Runs : uint8_t {
+  kConnection,  // on the I/O worker, touches only its session (PING, SELECT, HELLO …)
+  kKeys,        // on the shards of its keys
+  kAllShards,   // on all shards (DBSIZE, KEYS, FLUSHALL …)
+  kControl,     // handed to TypeScript (CONFIG, INFO …)
+  kRouted,      // a route function registered beside the handler decides (SCAN, DEBUG …)
+};
+
+/// One key spec (begin_search + find_keys), as COMMAND INFO shows it.
+struct KeySpec {
+  enum class Begin : uint8_t { kIndex, kKeyword, kUnknown };
+  enum class Find : uint8_t { kRange, kKeynum, kUnknown };
+  Begin begin;
+  int16_t index;             // kIndex: position; kKeyword: startfrom
+  const char* keyword;       // kKeyword only
+  Find find;
+  int16_t last_key, step, limit;            // kRange
+  int16_t keynum_index, first_key_index;    // kKeynum (step as above)
+  uint32_t flags;            // bit set of KeySpecFlag
+};
+enum KeySpecFlag : uint32_t {
+  kKeyRO = 1, kKeyRW = 2, kKeyOW = 4, kKeyRM = 8, kKeyAccess = 16, kKeyUpdate = 32, kKeyInsert = 64,
+  kKeyDelete = 128, kKeyNotKey = 256, kKeyIncomplete = 512, kKeyVariableFlags = 1024,
+};
+
+struct CommandSpec {
+  CommandId id;
+  const char* full_name;        // lower case, "client|getname" for subcommands
+  const char* name;             // last part of full_name
+  int16_t arity;                // as COMMAND: negative means at least
+  Runs runs;
+  uint64_t flags;               // CommandFlag bits
+  uint64_t acl_categories;      // bit per category, in the order of AclCategoryNames()
+  const CommandSpec* parent;    // container of a subcommand, else nullptr
+  const CommandSpec* subcommands;  // first subcommand (contiguous), or nullptr
+  uint16_t subcommand_count;
+  const KeySpec* key_specs;
+  uint16_t key_spec_count;
+  // The common case, precomputed: exactly one kIndex/kRange spec. first_key == 0: no keys or not simple.
+  int16_t first_key, last_key, key_step;  // last_key < 0 counts from the end
+  bool simple_keys;             // first/last/step above say all there is about keys (also: no keys)
+};
+
+/// Looks a command up by name in any letter case. nullptr when unknown. No allocation.
+const CommandSpec* FindCommand(std::string_view name);
+/// Looks up a subcommand of a container command. nullptr when unknown.
+const CommandSpec* FindSubcommand(const CommandSpec& container, std::string_view name);
+/// Looks a command up by "name" or "name|sub" in any letter case.
+const CommandSpec* FindFullCommand(std::string_view full_name);
+/// All specs, containers and subcommands, indexed by CommandId.
+std::span<const CommandSpec> AllCommands();
+/// ACL category names without "@", in bit order.
+std::span<const char* const> AclCategoryNames();
+
+inline bool ArityMatches(const CommandSpec& spec, size_t argc) {
+  return spec.arity >= 0 ? argc == static_cast<size_t>(spec.arity)
+                         : argc >= static_cast<size_t>(-spec.arity);
+}
+
+/// Positions of the keys in a command line, in key-spec order. `args[0]` is the command's name (and
+/// args[1] the subcommand's for subcommands). Returns false when the line does not fit the specs (bad
+/// numkeys, out of range); `positions` then holds what was found. Never trusts a count in the request:
+/// positions are bounded by args.size(). Key specs flagged kKeyNotKey are left out.
+bool ExtractKeys(const CommandSpec& spec, std::span<const std::string_view> args,
+                 std::vector<uint32_t>* positions);
+
+}  // namespace sherd

@@ -1,0 +1,167 @@
+// ReplyBuilder: writes RESP2 or RESP3 replies into an OutputBuffer.
+//
+// One builder is pointed at a connection's (or a queued request's) output and at the protocol version
+// of that connection, and is passed down to the command. It only ever appends. What differs between
+// the protocols (null, map, set, double, boolean, big number, verbatim string, push) is decided here
+// and nowhere else.
+//
+// The output is a chain of segments: segments of bytes that we own, and references to large values
+// that live in the keyspace (a reference keeps the value alive until the socket has taken it, so a
+// 10 MB GET copies nothing). The first owned segment may be a scratch buffer of the I/O worker, so
+// that a connection that has nothing pending owns no buffer at all.
+//
+// Specifications: redis.io "RESP protocol description", RESP3 specification.
+// Thread: used by whoever executes the command; an OutputBuffer belongs to one thread at a time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+#include <vector>
+
+#include "base/check.h"
+#include "base/numbers.h"
+
+namespace sherd::resp {
+
+/// A byte block that several owners may share; freed when the last one lets go. Implemented by the
+/// engine's large values. Release may be called from any thread.
+struct SharedBlock {
+  virtual void Ref() = 0;
+  virtual void Unref() = 0;
+
+ protected:
+  ~SharedBlock() = default;
+};
+
+/// Bytes waiting to be written to one socket (or to be handed to the worker that owns the socket).
+class OutputBuffer {
+ public:
+  struct Segment {
+    const char* data;
+    size_t size;
+    char* owned;         // start of a heap block that we free, or nullptr (scratch or shared)
+    SharedBlock* block;  // non-null: referenced value, Unref when the segment goes
+  };
+
+  OutputBuffer() = default;
+  ~OutputBuffer();
+  OutputBuffer(const OutputBuffer&) = delete;
+  OutputBuffer& operator=(const OutputBuffer&) = delete;
+
+  /// Lends a scratch block as the first place to write to. Only while the buffer is empty. The lender
+  /// must call DetachScratch() before it uses the block for anything else.
+  void AttachScratch(char* scratch, size_t capacity);
+
+  /// Ends the loan: bytes still in the scratch block are copied to blocks of our own.
+  void DetachScratch();
+
+  /// Room for at least `size` bytes at the returned place; call Commit() with what was used. Inline
+  /// and branch-light: this is the hot path of every reply.
+  char* Reserve(size_t size) {
+    if (__builtin_expect(static_cast<size_t>(limit_ - cursor_) < size, 0)) Grow(size);
+    return cursor_;
+  }
+  void Commit(size_t used) {
+    DCHECK(cursor_ + used <= limit_);
+    cursor_ += used;
+  }
+  void Append(std::string_view bytes) {
+    std::memcpy(Reserve(bytes.size()), bytes.data(), bytes.size());
+    Commit(bytes.size());
+  }
+
+  /// Appends a reference to `bytes`, which lie in `block`. Takes one reference of its own.
+  void AppendShared(std::string_view bytes, SharedBlock* block);
+
+  /// Moves all of `other`'s bytes behind ours without copying them (scratch bytes are copied).
+  void AppendBuffer(OutputBuffer& other);
+
+  bool empty() const { return size() == 0; }
+  /// Bytes not yet consumed.
+  size_t size() const { return sealed_size_ + static_cast<size_t>(cursor_ - open_begin_); }
+  /// Heap bytes held (for output limits): owned blocks and referenced bytes, not scratch.
+  size_t memory() const { return memory_; }
+
+  /// Fills at most `max` iovec-like (pointer, size) pairs from the front; returns how many.
+  size_t Peek(std::string_view* out, size_t max) const;
+  /// Drops `size` bytes from the front (what write() took).
+  void Consume(size_t size);
+  /// Drops everything and frees all blocks.
+  void Clear();
+
+  /// A position that Truncate() can return to, so that a half-built reply can be taken back. Only
+  /// valid until the next Consume() or AppendBuffer().
+  struct Mark {
+    size_t segment_count;
+    size_t size;
+  };
+  Mark GetMark() const;
+  void Truncate(const Mark& mark);
+
+ private:
+  void Grow(size_t size);
+  void Seal();
+
+  // The open segment: [open_begin_, cursor_) is filled, [cursor_, limit_) is free.
+  char* open_begin_ = nullptr;
+  char* cursor_ = nullptr;
+  char* limit_ = nullptr;
+  char* open_owned_ = nullptr;  // heap block of the open segment, or nullptr (scratch or none)
+  size_t sealed_size_ = 0;
+  size_t memory_ = 0;
+  std::vector<Segment> segments_;  // sealed segments, oldest first
+  size_t first_ = 0;               // index of the first sealed segment not yet consumed
+};
+
+/// Shapes of every RESP reply. All sizes are element counts; maps count pairs.
+class ReplyBuilder {
+ public:
+  ReplyBuilder(OutputBuffer* out, int resp) : out_(out), resp_(resp) {}
+
+  int resp() const { return resp_; }
+  void set_resp(int resp) { resp_ = resp; }
+  OutputBuffer* out() { return out_; }
+
+  void Ok() { out_->Append("+OK\r\n"); }
+  void SimpleString(std::string_view text);   // "+text"; CR and LF in text become spaces
+  /// "-" + text. Texts without a leading upper-case code word are the caller's mistake: pass the full
+  /// "ERR ..." or "WRONGTYPE ..." text. CR and LF become spaces, as Redis does. Counts one error.
+  void Error(std::string_view text);
+  void Integer(int64_t value);
+  void Bulk(std::string_view bytes);
+  void BulkInteger(int64_t value);            // the number as a bulk string
+  /// Bulk string that refers to a large shared value instead of copying it.
+  void BulkShared(std::string_view bytes, SharedBlock* block);
+  void Null();                                // RESP2 "$-1", RESP3 "_"
+  void NullArray();                           // RESP2 "*-1", RESP3 "_"
+  void EmptyArray() { Array(0); }
+  void Array(size_t count);
+  void Map(size_t pairs);                     // RESP2: array of 2 * pairs
+  void Set(size_t count);                     // RESP2: array
+  void Push(size_t count);                    // RESP2: array
+  void Attribute(size_t pairs);               // RESP3 only; CHECKs resp() == 3
+  void Double(double value);                  // RESP2: bulk string, Redis's formatting ("inf", %.17g)
+  void Bool(bool value);                      // RESP2: :1 / :0
+  void BigNumber(std::string_view digits);    // RESP2: bulk string
+  void Verbatim(std::string_view text, const char* format3);  // RESP2: bulk string; format "txt"/"mkd"
+  /// Bytes that are already RESP (recorded replies of other threads, control plane).
+  void Raw(std::string_view bytes) { out_->Append(bytes); }
+
+  /// How many Error() replies this builder has written, and the last one's text start, so that the
+  /// dispatcher can count failed calls and error codes without parsing replies.
+  uint32_t errors() const { return errors_; }
+  std::string_view last_error_code() const { return {last_error_code_, last_error_code_size_}; }
+
+ private:
+  void Prefixed(char prefix, int64_t value);  // e.g. ":123\r\n"
+
+  OutputBuffer* out_;
+  int resp_;
+  uint32_t errors_ = 0;
+  uint8_t last_error_code_size_ = 0;
+  char last_error_code_[31];
+};
+
+}  // namespace sherd::resp

@@ -1,0 +1,98 @@
+/**
+ * The typed surface of the native addon, and the only place that loads it.
+ *
+ * One process holds one or more engines (a number names each). The main thread creates an engine and its
+ * listeners; every worker thread attaches itself with `startWorker`. All data stays on the native side; what
+ * crosses here is control: options, counters, control commands and their ready-made RESP replies.
+ */
+import { createRequire } from 'node:module';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** What an engine is made of. Fixed for its lifetime. */
+export interface EngineOptions {
+  /** Number of worker threads that will call `startWorker` (1…128). */
+  workers: number;
+  /** Number of shards, a power of two (1…1024). */
+  shards: number;
+  /** Number of logical databases (`databases`). */
+  databases: number;
+  /** Run commands where the bytes are (true), or always on the shard's owner (false; measurement layout). */
+  inPlace: boolean;
+  /** Zero-filled memory of `statsBytes(workers, shards)` bytes for counters, layout in counters.gen.ts. */
+  stats: SharedArrayBuffer;
+  /** 40 lower-case hex digits, as INFO's run_id. */
+  runId: string;
+}
+
+/** A command that the table marks as `control`, waiting for its reply. */
+export interface ControlRequest {
+  /** Give this back with `replyControl`. */
+  token: bigint;
+  /** Full table name: `config|get`, `info`. Containers whose subcommand is unknown never get here. */
+  command: string;
+  /** All arguments, command name first, as sent. */
+  args: Buffer[];
+  /** 2 or 3. */
+  resp: number;
+  clientId: bigint;
+  db: number;
+}
+
+/** Where a listener is bound. */
+export type ListenAddress =
+  | { kind: 'tcp'; address: string; port: number; backlog: number }
+  | { kind: 'unix'; path: string; permissions: number; backlog: number };
+
+/** Filter of CLIENT KILL and CLIENT LIST; absent fields match all. */
+export interface ClientFilter {
+  ids?: bigint[];
+  addr?: string;
+  laddr?: string;
+  user?: string;
+  type?: 'normal' | 'master' | 'replica' | 'pubsub';
+  maxAgeSec?: bigint;
+  /** Leave this client out (SKIPME yes). */
+  skipId?: bigint;
+}
+
+export interface NativeAddon {
+  /** Bytes of the counter memory an engine of this size wants. */
+  statsBytes(workers: number, shards: number): number;
+  /** Creates an engine; returns its number. Main thread. */
+  createEngine(options: EngineOptions): number;
+  /** Sets a run-time option by its redis.conf name (those in ENGINE_OPTIONS). Any thread. Strings are for
+   *  `requirepass` and `client-output-buffer-limit` ("normal 0 0 0 slave … pubsub …" as CONFIG GET prints it). */
+  setOption(engine: number, name: string, value: number | bigint | string): void;
+  /** Binds a listener; returns the bound port (0 for unix). Throws Error with `code` (EADDRINUSE …). Main thread. */
+  listen(engine: number, address: ListenAddress): number;
+  /** Closes all listeners (before shutdown or rebind). Main thread. */
+  closeListeners(engine: number): void;
+  /** Attaches the calling worker thread as worker `index`; `onControl` is called on this thread. */
+  startWorker(engine: number, index: number, onControl: (request: ControlRequest) => void): void;
+  /** Closes all connections of the calling worker and detaches it. Worker thread. */
+  stopWorker(engine: number): void;
+  /** Answers a control command with ready RESP bytes (empty: no reply). Worker thread that got it. */
+  replyControl(engine: number, token: bigint, reply: Uint8Array): void;
+  /** CLIENT LIST lines of the calling worker's connections, each ending in "\n". Worker thread. */
+  listClients(engine: number, filter: ClientFilter): string;
+  /** Closes matching connections of the calling worker (after their pending replies); returns how many. */
+  killClients(engine: number, filter: ClientFilter): number;
+  /** Kills the process the hard way, as DEBUG SEGFAULT and DEBUG ASSERT do. */
+  crash(kind: 'segfault' | 'abort'): void;
+}
+
+let loaded: NativeAddon | undefined;
+
+/** Loads the addon once per thread. Throws when it has not been built. */
+export function loadAddon(): NativeAddon {
+  if (loaded) return loaded;
+  const require = createRequire(import.meta.url);
+  const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+  const variant = process.env['SHERD_ADDON'];
+  const path = variant ?? join(root, 'native', 'build', 'Release', 'sherd.node');
+  if (!existsSync(path)) throw new Error(`native addon not built: ${path} is missing (run npm start or npm run build)`);
+  loaded = require(path) as NativeAddon;
+  return loaded;
+}
