@@ -1,0 +1,156 @@
+// CommandContext: what a command handler gets: its arguments, the keyspaces of its keys, and the reply.
+//
+// A handler is plain single-threaded code, as in Redis: by the time it runs, the leases of all shards of
+// its keys are held by the running thread, whichever worker that is. It must reply exactly once, must not
+// keep views of the arguments, and must report each effect (AddDirty, SignalModified, Notify).
+//
+// Shape of a handler (STYLE section 3): parse the arguments into a struct without side effects, then work
+// through Op... functions, then reply.
+//
+//   void CmdGet(CommandContext& ctx) {
+//     Handle handle = ctx.LookupRead(ctx.key(0));
+//     if (!handle) return ctx.reply.Null();
+//     if (!ctx.ExpectType(handle, Type::kString)) return;
+//     ctx.ReplyString(*handle.entry());
+//   }
+//
+// Thread: the one that runs the command.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "command_table/command_table.h"
+#include "engine/engine.h"
+#include "engine/errors.h"
+#include "engine/session.h"
+#include "resp/reply_builder.h"
+
+namespace sherd::engine {
+
+/// Flags of Lookup.
+enum LookupFlag : uint32_t {
+  kLookupDefault = 0,
+  kNoTouch = 1,   // leave the LRU/LFU clock
+  kNoStats = 2,   // leave keyspace_hits/misses and the key-miss event
+};
+
+class CommandContext {
+ public:
+  CommandContext(Engine& engine_in, resp::ReplyBuilder& reply_in) : engine(engine_in), reply(reply_in) {}
+
+  Engine& engine;
+  resp::ReplyBuilder& reply;
+  const CommandSpec* spec = nullptr;
+  std::span<const std::string_view> args;  // args[0] is the command's name, as sent
+  std::span<const Key> keys;               // in key-spec order, duplicates included
+  int db = 0;                              // selected database; checked against the configuration
+  bool no_touch = false;                   // CLIENT NO-TOUCH
+  uint64_t client_id = 0;
+  int64_t now_ms = 0;                      // wall clock, constant during the command
+  WorkerId worker = 0;                     // who runs it
+  Session* session = nullptr;              // connection commands only; null for those on shards
+  WorkerCounters* counters = nullptr;      // of the running worker
+  AccessClock clock;
+  LargeString* large_argument = nullptr;   // an argument that was read into a block of its own …
+  bool* large_argument_taken = nullptr;    // … which SetString may adopt instead of copying
+
+  const Key& key(size_t index) const {
+    DCHECK(index < keys.size());
+    return keys[index];
+  }
+  Keyspace& keyspace(const Key& key) { return engine.keyspace(key.shard); }
+  Keyspace& keyspace(ShardId shard) { return engine.keyspace(shard); }
+  Options& options() { return engine.options(); }
+
+  // ---- Lookup. Expired keys are deleted (and reported) and count as missing. ----
+
+  /// For commands that only read. Empty handle: no such key.
+  Handle LookupRead(const Key& key, uint32_t flags = kLookupDefault) { return LookupIn(db, key, flags); }
+  /// For commands that may change the key: no hit or miss is counted.
+  Handle LookupWrite(const Key& key, uint32_t flags = kLookupDefault) {
+    return LookupIn(db, key, flags | kNoStats);
+  }
+  /// In another database than the selected one (COPY, MOVE).
+  Handle LookupIn(int db_index, const Key& key, uint32_t flags);
+
+  /// Replies WRONGTYPE and returns false when the entry has another type.
+  bool ExpectType(Handle handle, Type type) {
+    if (__builtin_expect(handle.entry()->type() == type, 1)) return true;
+    reply.Error(errors::kWrongType);
+    return false;
+  }
+
+  // ---- Strings (see Keyspace for the rules of encodings) ----
+
+  Handle SetString(const Key& key, Handle existing, std::string_view value, StringForm form,
+                   int64_t expiry_ms);
+  Handle SetInteger(const Key& key, Handle existing, int64_t value, int64_t expiry_ms) {
+    return keyspace(key).SetInteger(db, key, existing, value, expiry_ms);
+  }
+  char* MutableString(const Key& key, Handle& handle, size_t size) {
+    return keyspace(key).MutableString(db, key, handle, size);
+  }
+  /// Replies with a string entry as a bulk; large values are referenced, not copied.
+  void ReplyString(const Entry& entry);
+
+  // ---- Any type ----
+
+  void Delete(const Key& key, Handle handle, bool lazy) { keyspace(key).Erase(db, handle, lazy); }
+  void SetExpiry(const Key& key, Handle& handle, int64_t expiry_ms) {
+    keyspace(key).SetExpiry(db, handle, expiry_ms);
+  }
+
+  // ---- Effects ----
+
+  /// `count` changes happened: the command is propagated if count > 0 in total.
+  void AddDirty(int64_t count) { dirty_ += count; }
+  int64_t dirty() const { return dirty_; }
+  /// The key's value changed: watchers and trackers must know. Free while nobody watches.
+  void SignalModified(const Key& key) { SignalModifiedIn(db, key); }
+  void SignalModifiedIn(int db_index, const Key& key);
+  /// Every key of a database changed (FLUSHDB, SWAPDB); -1: of all databases.
+  void SignalFlushed(int db_index);
+  /// Publishes a keyspace event, if anybody listens to its class.
+  void Notify(EventClass event_class, const char* event, const Key& key) {
+    NotifyIn(db, event_class, event, key.name);
+  }
+  void NotifyIn(int db_index, EventClass event_class, const char* event, std::string_view key) {
+    EventSink* sink = engine.event_sink.load(std::memory_order_relaxed);
+    if (__builtin_expect(sink != nullptr, 0)) sink->OnKeyEvent(event_class, event, db_index, key);
+  }
+  /// Whether effects must be reported; ask before building arguments for Propagate().
+  bool is_propagating() const {
+    return engine.propagation_sink.load(std::memory_order_relaxed) != nullptr;
+  }
+  /// Reports an effect in another form than the command as sent (SET with an absolute expiry, DEL for an
+  /// expired key); the command itself is then not propagated.
+  void Propagate(int db_index, std::span<const std::string_view> effect);
+  void Propagate(std::initializer_list<std::string_view> effect) {
+    Propagate(db, std::span<const std::string_view>(effect.begin(), effect.size()));
+  }
+  /// The command had no effect worth replaying, whatever AddDirty said.
+  void PreventPropagation() { propagated_ = true; }
+  bool has_propagated() const { return propagated_; }
+
+  // ---- Argument helpers: they reply with the error themselves and return false ----
+
+  /// Parses args[index] as an integer. `error`: another text than Redis's usual one.
+  bool ParseInteger(size_t index, int64_t* value, std::string_view error = errors::kNotInteger);
+  bool ParseIntegerIn(size_t index, int64_t low, int64_t high, int64_t* value,
+                      std::string_view error = errors::kNotInteger);
+  bool ArgIs(size_t index, std::string_view word) const;  // letter case ignored
+
+ private:
+  void ExpireNow(int db_index, const Key& key, Handle handle);
+
+  int64_t dirty_ = 0;
+  bool propagated_ = false;
+};
+
+/// Deletes a key whose time has come and tells everyone (DEL propagated, "expired" event, counters).
+/// Used by lookups and by the expiry cycle; the lease of the key's shard is held.
+void ExpireKey(Engine& engine, WorkerCounters* counters, int db, const Key& key, Handle handle);
+
+}  // namespace sherd::engine

@@ -1,0 +1,148 @@
+// Engine: everything that the shards of one server have in common: options, keyspaces, counters, and the
+// hooks through which later layers listen (keyspace events, propagation).
+//
+// It holds no locks. Keyspaces are entered under their lease only; the rest is constant after creation
+// or atomic. Created and destroyed by the main thread, while no worker runs.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/crc16.h"
+#include "engine/counters.h"
+#include "engine/keyspace.h"
+#include "engine/options.h"
+
+namespace sherd::engine {
+
+using WorkerId = uint16_t;
+
+/// Classes of keyspace events, as the letters of notify-keyspace-events.
+enum EventClass : uint32_t {
+  kEventKeyspace = 1u << 0,  // K
+  kEventKeyevent = 1u << 1,  // E
+  kEventGeneric = 1u << 2,   // g
+  kEventString = 1u << 3,    // $
+  kEventList = 1u << 4,      // l
+  kEventSet = 1u << 5,       // s
+  kEventHash = 1u << 6,      // h
+  kEventSortedSet = 1u << 7, // z
+  kEventExpired = 1u << 8,   // x
+  kEventEvicted = 1u << 9,   // e
+  kEventStream = 1u << 10,   // t
+  kEventKeyMiss = 1u << 11,  // m
+  kEventModule = 1u << 13,   // d
+  kEventNew = 1u << 14,      // n
+};
+
+/// Listens to keyspace events. Called under the lease of the key's shard.
+class EventSink {
+ public:
+  virtual void OnKeyEvent(EventClass event_class, const char* event, int db, std::string_view key) = 0;
+
+ protected:
+  ~EventSink() = default;
+};
+
+/// Listens to effects of writes, in the form they are to be replayed (R9). Called under the leases of
+/// all shards concerned, once per effect, before the leases are let go.
+class PropagationSink {
+ public:
+  virtual void OnEffect(int db, std::span<const std::string_view> args) = 0;
+
+ protected:
+  ~PropagationSink() = default;
+};
+
+/// Limits of one client class (client-output-buffer-limit): bytes, bytes, seconds; 0 is no limit.
+struct OutputLimit {
+  int64_t hard_bytes = 0;
+  int64_t soft_bytes = 0;
+  int64_t soft_seconds = 0;
+};
+enum class ClientClass : uint8_t { kNormal = 0, kReplica = 1, kPubsub = 2 };
+
+struct EngineConfig {
+  int workers = 1;
+  int shards = 1;  // power of two
+  int databases = 16;
+  bool in_place = true;
+  char run_id[41] = {};
+  std::byte* counter_memory = nullptr;  // CounterLayout::total_bytes(), zeroed, outlives the engine
+};
+
+class Engine {
+ public:
+  explicit Engine(const EngineConfig& config);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  const EngineConfig& config() const { return config_; }
+  int shard_count() const { return config_.shards; }
+  int database_count() const { return config_.databases; }
+  Keyspace& keyspace(ShardId shard) { return *keyspaces_[shard]; }
+
+  /// Contiguous slot ranges, so that a shard's slots are one range for the cluster.
+  ShardId ShardOfSlot(uint16_t slot) const { return static_cast<ShardId>(slot >> slot_shift_); }
+  Key MakeKey(std::string_view name) const {
+    const uint16_t slot = KeySlot(name);
+    return {name, HashKey(name), slot, ShardOfSlot(slot)};
+  }
+  /// The worker whose timers care for a shard.
+  WorkerId OwnerOf(ShardId shard) const { return static_cast<WorkerId>(shard % config_.workers); }
+
+  Options& options() { return options_; }
+  const Options& options() const { return options_; }
+
+  const CounterLayout& layout() const { return layout_; }
+  WorkerCounters& worker_counters(WorkerId worker);
+  CommandCounters& command_counters(WorkerId worker, size_t command);
+  ShardCounters& shard_counters(ShardId shard);
+  DatabaseCounters& database_counters(ShardId shard, int db);
+  /// Zeroes what CONFIG RESETSTAT resets. Any thread; a concurrent increment may survive.
+  void ResetStatistics();
+
+  // ---- Text options (any thread; copied under a lock, versioned so that readers can cache) ----
+  void SetPassword(std::string_view password);
+  /// Constant-time comparison. An empty stored password matches nothing.
+  bool PasswordMatches(std::string_view password) const;
+  bool has_password() const { return has_password_.load(std::memory_order_acquire); }
+  /// "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60". False: malformed.
+  bool SetOutputLimits(std::string_view text);
+  OutputLimit output_limit(ClientClass client_class) const;
+
+  // ---- Switches of DEBUG ----
+  std::atomic<bool> active_expire{true};   // DEBUG SET-ACTIVE-EXPIRE
+  std::atomic<bool> cron_paused{false};    // DEBUG PAUSE-CRON
+
+  // ---- Hooks; null while nobody listens, so that they cost one predicted branch ----
+  std::atomic<EventSink*> event_sink{nullptr};
+  std::atomic<PropagationSink*> propagation_sink{nullptr};
+
+  /// Connected clients of all workers, for maxclients: exact, taken before a client is accepted.
+  std::atomic<int64_t> connected_clients{0};
+  uint64_t NextClientId() { return next_client_id_.fetch_add(1, std::memory_order_relaxed); }
+  int64_t start_time_ms() const { return start_time_ms_; }
+
+ private:
+  EngineConfig config_;
+  int slot_shift_ = 14;
+  CounterLayout layout_;
+  Options options_;
+  std::vector<std::unique_ptr<Keyspace>> keyspaces_;
+  std::atomic<uint64_t> next_client_id_{1};
+  int64_t start_time_ms_ = 0;
+  mutable std::mutex text_mutex_;  // guards the two below; taken at AUTH and CONFIG SET only
+  std::string password_;
+  OutputLimit output_limits_[3];
+  std::atomic<bool> has_password_{false};
+};
+
+}  // namespace sherd::engine

@@ -1,0 +1,38 @@
+// Session: the state of one client connection that commands can see and change.
+//
+// Owned by the connection, used by its I/O worker only. Commands that run on shards may run on another
+// worker's thread and do not get it: what they need of it (database, protocol, no-touch) is copied into
+// their CommandContext.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace sherd::engine {
+
+enum class ReplyMode : uint8_t { kOn, kOff, kSkipNext, kSkipping };
+
+struct Session {
+  uint64_t id = 0;
+  int db = 0;
+  int resp = 2;
+  bool authenticated = false;
+  bool no_evict = false;
+  bool no_touch = false;
+  bool close_after_reply = false;
+  bool is_unix_socket = false;
+  bool is_loopback = false;          // peer address is local (protected mode, enable-debug-command local)
+  ReplyMode reply_mode = ReplyMode::kOn;
+  int64_t created_ms = 0;            // wall clock
+  int64_t last_active_ms = 0;
+  std::string name;
+  std::string library_name;
+  std::string library_version;
+  std::string address;               // "127.0.0.1:50000" or "/path:0"
+  std::string local_address;
+  const char* last_command = nullptr;  // full table name
+  uint64_t commands = 0;
+  int fd = -1;
+};
+
+}  // namespace sherd::engine
