@@ -1,0 +1,96 @@
+/**
+ * Tests of what the benchmarks compute with: a wrong median or a misread report would be believed.
+ */
+import { describe, expect, it } from 'vitest';
+import { checkAcknowledged, encode } from './loader.js';
+import { cpuTimeUs, residentBytes } from './process-facts.js';
+import { loadArguments, parseReport } from './redis-benchmark.js';
+import { formatTable, formatVerdict, isMet } from './report.js';
+import { geometricMean, median, percentile } from './statistics.js';
+
+describe('statistics', () => {
+  it('takes the middle of odd and even lists, by number and not by text', () => {
+    expect(median([100, 9, 20])).toBe(20);
+    expect(median([4, 1, 3, 2])).toBe(2.5);
+    expect(median([])).toBeNaN();
+  });
+
+  it('averages ratios so that twice and half cancel out', () => {
+    expect(geometricMean([2, 0.5])).toBeCloseTo(1);
+    expect(geometricMean([8, 2])).toBeCloseTo(4);
+  });
+
+  it('takes percentiles by nearest rank', () => {
+    const values = Array.from({ length: 100 }, (_, index) => index + 1);
+    expect(percentile(values, 0.99)).toBe(99);
+    expect(percentile(values, 1)).toBe(100);
+    expect(percentile([7], 0.5)).toBe(7);
+  });
+});
+
+describe('parseReport', () => {
+  const report = [
+    '====== SET ======',
+    '99.805% <= 1.199 milliseconds (cumulative count 99805)',
+    '99.902% <= 1.503 milliseconds (cumulative count 99903)',
+    '100.000% <= 5.135 milliseconds (cumulative count 100000)',
+    'Cumulative distribution of latencies:',
+    '99.893% <= 1.407 milliseconds (cumulative count 99893)',
+    '  throughput summary: 134228.19 requests per second',
+    '  latency summary (msec):',
+    '          avg       min       p50       p95       p99       max',
+    '        0.231     0.056     0.191     0.439     0.647     5.135',
+  ].join('\n');
+
+  it('reads rate, p50, p99 and the first latency at or above 99.9 %', () => {
+    expect(parseReport(report)).toEqual({ requestsPerSec: 134228.19, p50Ms: 0.191, p99Ms: 0.647, p999Ms: 1.503 });
+  });
+
+  it('refuses what is no report', () => {
+    expect(() => parseReport('Could not connect to Redis')).toThrow('Could not connect');
+  });
+});
+
+describe('loadArguments', () => {
+  it('names threads only when told', () => {
+    const load = { test: 'set', pipeline: 16, clients: 50, requests: 9, valueBytes: 3, keyspace: 7, threads: 0 };
+    expect(loadArguments(1234, load)).not.toContain('--threads');
+    expect(loadArguments(1234, { ...load, threads: 2 }).slice(-2)).toEqual(['--threads', '2']);
+  });
+});
+
+describe('the loader', () => {
+  it('encodes by bytes, not characters', () => {
+    expect(encode('GET', 'é')).toBe('*2\r\n$3\r\nGET\r\n$2\r\né\r\n');
+  });
+
+  it('accepts OKs cut anywhere and nothing else', () => {
+    expect(() => checkAcknowledged(Buffer.from('K\r\n+OK\r\n+'), 2)).not.toThrow();
+    expect(() => checkAcknowledged(Buffer.from('+OK\r\n-ERR no'), 0)).toThrow('-ERR no');
+    expect(() => checkAcknowledged(Buffer.from('+OK\r\n'), 1)).toThrow();
+  });
+});
+
+describe('process facts', () => {
+  it('see this process use time and memory', () => {
+    const before = cpuTimeUs(process.pid);
+    const until = performance.now() + 60;
+    while (performance.now() < until);
+    expect(cpuTimeUs(process.pid) - before).toBeGreaterThanOrEqual(20_000);
+    expect(residentBytes(process.pid)).toBeGreaterThan(10_000_000);
+  });
+});
+
+describe('reports', () => {
+  it('line columns up', () => {
+    expect(formatTable(['test', 'n'], [['set', '1'], ['ping', '10']])).toBe('test   n\n----  --\nset    1\nping  10');
+  });
+
+  it('judge in both directions, and never call NaN met', () => {
+    const verdict = { what: 'x', value: 1.2, bound: 1.15, kind: 'at least' as const };
+    expect(isMet(verdict)).toBe(true);
+    expect(isMet({ ...verdict, kind: 'at most' })).toBe(false);
+    expect(isMet({ ...verdict, value: NaN })).toBe(false);
+    expect(formatVerdict({ ...verdict, value: 1, aim: 2 })).toBe('MISSED    1.00  (at least 1.15, aim 2.00)  x');
+  });
+});
