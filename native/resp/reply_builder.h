@@ -10,6 +10,18 @@
 // 10 MB GET copies nothing). The first owned segment may be a scratch buffer of the I/O worker, so
 // that a connection that has nothing pending owns no buffer at all.
 //
+//   segments_ (sealed, oldest first)                       open segment
+//   [scratch piece] [ref to 10 MB value] [block A, piece]  [block A or B: filled | free]
+//                                                           open_begin_  cursor_  limit_
+//
+// A block may be cut into several pieces (a reference stands between them). Only the last piece of a
+// block owns it; since bytes leave in order, the block is freed when its last piece has gone.
+//
+// Invariants: open_begin_ <= cursor_ <= limit_; sealed_size_ is the sum of the sizes of
+// segments_[first_...]; a heap block is owned by exactly one segment or by the open one; a buffer that
+// has run empty
+// holds no heap block.
+//
 // Specifications: redis.io "RESP protocol description", RESP3 specification.
 // Thread: used by whoever executes the command; an OutputBuffer belongs to one thread at a time.
 #pragma once
@@ -41,7 +53,8 @@ class OutputBuffer {
   struct Segment {
     const char* data;
     size_t size;
-    char* owned;         // start of a heap block that we free, or nullptr (scratch or shared)
+    size_t block_bytes;  // what `block` was counted with in memory(), 0 without one
+    char* owned;         // start of a heap block that we free, or nullptr (scratch, shared, a piece)
     SharedBlock* block;  // non-null: referenced value, Unref when the segment goes
   };
 
@@ -50,8 +63,8 @@ class OutputBuffer {
   OutputBuffer(const OutputBuffer&) = delete;
   OutputBuffer& operator=(const OutputBuffer&) = delete;
 
-  /// Lends a scratch block as the first place to write to. Only while the buffer is empty. The lender
-  /// must call DetachScratch() before it uses the block for anything else.
+  /// Lends a scratch block as the first place to write to. Only while the buffer is empty and holds no
+  /// other loan. Whenever the buffer runs empty, it starts over at the scratch block. The lender must call DetachScratch() before it uses the block for anything else.
   void AttachScratch(char* scratch, size_t capacity);
 
   /// Ends the loan: bytes still in the scratch block are copied to blocks of our own.
@@ -68,6 +81,7 @@ class OutputBuffer {
     cursor_ += used;
   }
   void Append(std::string_view bytes) {
+    if (bytes.empty()) return;
     std::memcpy(Reserve(bytes.size()), bytes.data(), bytes.size());
     Commit(bytes.size());
   }
@@ -103,12 +117,22 @@ class OutputBuffer {
  private:
   void Grow(size_t size);
   void Seal();
+  void CloseOpen();
+  void OpenBlock(size_t capacity);
+  void Restart();
+  void FreeBlock(char* block);
+  void ReleaseSegment(const Segment& segment);
+  void PopSegment();
+  void PushSegment(const char* data, size_t size, char* owned, SharedBlock* block);
+  bool InScratch(const char* data) const;
 
   // The open segment: [open_begin_, cursor_) is filled, [cursor_, limit_) is free.
   char* open_begin_ = nullptr;
   char* cursor_ = nullptr;
   char* limit_ = nullptr;
   char* open_owned_ = nullptr;  // heap block of the open segment, or nullptr (scratch or none)
+  char* scratch_ = nullptr;     // the block on loan, or nullptr
+  size_t scratch_capacity_ = 0;
   size_t sealed_size_ = 0;
   size_t memory_ = 0;
   std::vector<Segment> segments_;  // sealed segments, oldest first
@@ -127,7 +151,8 @@ class ReplyBuilder {
   void Ok() { out_->Append("+OK\r\n"); }
   void SimpleString(std::string_view text);   // "+text"; CR and LF in text become spaces
   /// "-" + text. Texts without a leading upper-case code word are the caller's mistake: pass the full
-  /// "ERR ..." or "WRONGTYPE ..." text. CR and LF become spaces, as Redis does. Counts one error.
+  /// "ERR ..." or "WRONGTYPE ..." text. As in Redis, CR and LF at the end are dropped and become spaces
+  /// elsewhere. Counts one error.
   void Error(std::string_view text);
   void Integer(int64_t value);
   void Bulk(std::string_view bytes);
@@ -142,7 +167,7 @@ class ReplyBuilder {
   void Set(size_t count);                     // RESP2: array
   void Push(size_t count);                    // RESP2: array
   void Attribute(size_t pairs);               // RESP3 only; CHECKs resp() == 3
-  void Double(double value);                  // RESP2: bulk string, Redis's formatting ("inf", %.17g)
+  void Double(double value);                  // RESP2: bulk string; text as FormatDouble()
   void Bool(bool value);                      // RESP2: :1 / :0
   void BigNumber(std::string_view digits);    // RESP2: bulk string
   void Verbatim(std::string_view text, const char* format3);  // RESP2: bulk string; format "txt"/"mkd"
@@ -155,7 +180,8 @@ class ReplyBuilder {
   std::string_view last_error_code() const { return {last_error_code_, last_error_code_size_}; }
 
  private:
-  void Prefixed(char prefix, int64_t value);  // e.g. ":123\r\n"
+  void Header(char prefix, size_t count);     // e.g. "*3\r\n"
+  void Line(char prefix, std::string_view text);  // e.g. "+text\r\n", without CR and LF inside
 
   OutputBuffer* out_;
   int resp_;

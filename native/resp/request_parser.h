@@ -6,9 +6,16 @@
 // *behind* the ones it has (they may have moved: views are offsets from the command's start) and calls
 // again with the longer span.
 //
+// Two paths. A command that lies complete in the input, which is nearly every command, fills args_
+// directly (ParseWhole). At the first thing that is missing or odd, what was read so far is turned into
+// offsets and the resumable path (ParseMultibulk) takes over; only that one knows how to wait and how to
+// word an error.
+//
 // Limits and error texts are Redis 7.2's ("Protocol error: invalid multibulk length" ...). A protocol
 // error is final: the caller replies with error() and closes the connection. Nothing is allocated in
-// proportion to a length that the client merely claims.
+// proportion to a length that the client merely claims. Redis's own answer to an overlong line depends
+// on how the bytes were split over reads; ours does not: it is the one that Redis gives when they come
+// one by one.
 //
 // Thread: one parser per connection, used by its I/O worker only.
 #pragma once
@@ -26,6 +33,9 @@ struct ParserLimits {
   int64_t max_multibulk_length = 2147483647;      // Redis 7: INT_MAX
   bool authenticated = true;                      // false: at most 10 arguments of at most 16384 bytes
 };
+
+/// Longest inline command and longest length header, as Redis (PROTO_INLINE_MAX_SIZE).
+inline constexpr size_t kInlineBytesMax = 64 * 1024;
 
 enum class ParseStatus : uint8_t {
   kCommand,   // args() holds one command; consumed() bytes may be dropped once it has been executed
@@ -57,7 +67,15 @@ class RequestParser {
 
  private:
   ParseStatus ParseInline(std::string_view input);
+  ParseStatus ParseWhole(std::string_view input, const ParserLimits& limits);
   ParseStatus ParseMultibulk(std::string_view input, const ParserLimits& limits);
+  // Steps of ParseMultibulk: kCommand means "done, go on".
+  ParseStatus ReadArrayHeader(std::string_view input, const ParserLimits& limits);
+  ParseStatus ReadBulkHeader(std::string_view input, const ParserLimits& limits);
+  bool FindLineEnd(std::string_view input, char terminator, size_t* line_end);
+  ParseStatus WaitForLine(std::string_view input, const char* error_if_too_long);
+  ParseStatus NeedMore(size_t bytes_wanted);
+  ParseStatus Finish(ParseStatus status, size_t consumed);
   ParseStatus Fail(std::string text);
 
   struct Range {
@@ -65,12 +83,13 @@ class RequestParser {
     size_t size;
   };
   std::vector<std::string_view> args_;
-  std::vector<Range> ranges_;         // arguments complete so far, as offsets from the command's start
-  std::vector<std::string> unquoted_;  // storage of inline arguments that had quotes
-  size_t position_ = 0;               // scan position, offset from the command's start
-  int64_t remaining_ = 0;             // bulks still to come in this command
-  int64_t bulk_length_ = -1;          // length of the bulk being read, -1 when its header is due
-  bool in_multibulk_ = false;
+  std::vector<Range> ranges_;  // arguments complete so far, as offsets from the command's start
+  std::string unquoted_;       // bytes of inline arguments that had quotes
+  size_t position_ = 0;        // start of the part being read, offset from the command's start
+  size_t scanned_ = 0;         // up to here no line end was found; at least position_ when used
+  int64_t remaining_ = 0;      // bulks still to come in this command
+  int64_t bulk_length_ = -1;   // length of the bulk being read, -1 when its header is due
+  bool in_multibulk_ = false;  // the array header has been read
   size_t consumed_ = 0;
   size_t bytes_wanted_ = 0;
   std::string error_;
