@@ -1,0 +1,25 @@
+// Families: the tables of handlers that the files of this folder export.
+//
+// One function for each family of commands; registry.cc joins them. A family never includes another one,
+// this header is all that they share. The spans refer to constant data and are valid for ever.
+//
+// Thread: any.
+#pragma once
+
+#include <span>
+
+#include "engine/handlers.h"
+
+namespace sherd {
+
+/// Strings: string_commands.cc and lcs_command.cc.
+std::span<const engine::HandlerRow> StringHandlers();
+std::span<const engine::HandlerRow> LcsHandlers();
+/// What touches the session alone: connection_commands.cc.
+std::span<const engine::HandlerRow> ConnectionHandlers();
+/// Keys of any type: key_commands.cc.
+std::span<const engine::HandlerRow> KeyHandlers();
+/// The server as a whole: server_commands.cc.
+std::span<const engine::HandlerRow> ServerHandlers();
+
+}  // namespace sherd

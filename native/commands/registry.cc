@@ -1,0 +1,23 @@
+// Joins the families into one table. A new family needs its function in families.h and its name here.
+//
+// Thread: see registry.h. The table is built once and never destroyed, since worker threads may still
+// look at it while the process exits.
+#include "commands/registry.h"
+
+#include <span>
+
+#include "commands/families.h"
+
+namespace sherd {
+
+const engine::HandlerTable& Handlers() {
+  static const engine::HandlerTable* const table = [] {
+    const std::span<const engine::HandlerRow> families[] = {
+        StringHandlers(), LcsHandlers(), ConnectionHandlers(), KeyHandlers(), ServerHandlers(),
+    };
+    return new engine::HandlerTable(families);
+  }();
+  return *table;
+}
+
+}  // namespace sherd
