@@ -13,8 +13,8 @@
 
 namespace sherd {
 
-/// Dense ids of commands and subcommands, in the order of the generated table. kCount is their number.
-enum class CommandId : uint16_t;
+// enum class CommandId: dense ids of commands and subcommands. kGet, kClientId (client|id), ..., kCount.
+#include "command_table/command_ids.inc"
 
 /// Command flags, as COMMAND INFO names them, plus routing flags of our own (from kRoute... on).
 enum CommandFlag : uint64_t {
@@ -81,9 +81,12 @@ struct CommandSpec {
   uint16_t subcommand_count;
   const KeySpec* key_specs;
   uint16_t key_spec_count;
-  // The common case, precomputed: exactly one kIndex/kRange spec. first_key == 0: no keys or not simple.
-  int16_t first_key, last_key, key_step;  // last_key < 0 counts from the end
-  bool simple_keys;             // first/last/step above say all there is about keys (also: no keys)
+  // The common case, precomputed from the key specs: one kIndex/kRange spec, or several that adjoin
+  // (RENAME: 1 to 2). first_key == 0: no keys, or they have to be searched for.
+  int16_t first_key, last_key, key_step;  // last_key < 0 counts from the end: -1 is the last word
+  // first/last/step above say all there is about keys (also: no keys). A line that passes ArityMatches
+  // then has words first_key and last_key; the table's test holds every command to that.
+  bool simple_keys;
 };
 
 /// Looks a command up by name in any letter case. nullptr when unknown. No allocation.
@@ -103,9 +106,11 @@ inline bool ArityMatches(const CommandSpec& spec, size_t argc) {
 }
 
 /// Positions of the keys in a command line, in key-spec order. `args[0]` is the command's name (and
-/// args[1] the subcommand's for subcommands). Returns false when the line does not fit the specs (bad
-/// numkeys, out of range); `positions` then holds what was found. Never trusts a count in the request:
-/// positions are bounded by args.size(). Key specs flagged kKeyNotKey are left out.
+/// args[1] the subcommand's for subcommands). `positions` is emptied first. Returns false when the line does
+/// not fit the specs (bad numkeys, too short, nothing that could be told from specs alone), or names no key
+/// although the command needs one; `positions` then holds what was found. Never trusts a count in the
+/// request: positions are smaller than args.size(). Key specs flagged kKeyNotKey are left out, and one
+/// whose keyword is absent has no keys (GEORADIUS without STORE).
 bool ExtractKeys(const CommandSpec& spec, std::span<const std::string_view> args,
                  std::vector<uint32_t>* positions);
 

@@ -1,0 +1,104 @@
+/**
+ * Finds the keys of a command line from the key specs of the table: the TypeScript twin of ExtractKeys in
+ * native/command_table/command_table.cc, for COMMAND GETKEYS.
+ *
+ * A line is hostile: no count in it is believed. Every position found is smaller than the number of words, and the
+ * work is O(specs × words) whatever numkeys claims.
+ */
+import { lowerAscii, type Command, type KeyFlag, type KeySpec } from './table/index.js';
+
+/** A key found in a command line. */
+export interface FoundKey {
+  /** Index of the word. */
+  readonly position: number;
+  readonly flags: readonly KeyFlag[];
+}
+
+interface WordRange {
+  readonly first: number;
+  readonly last: number;
+  readonly step: number;
+}
+
+/** True when lines of this command can hold keys. */
+export function hasKeys(command: Command): boolean {
+  return (command.keySpecs ?? []).some((spec) => !spec.flags.includes('not_key'));
+}
+
+/**
+ * The keys of a command line (the command's name first, the subcommand's second) in the order of the key specs, or
+ * undefined when the line does not fit them or names no key although the command wants one. `fullName` selects the commands whose flags depend on their options.
+ */
+export function findKeys(fullName: string, command: Command, words: readonly Buffer[]): FoundKey[] | undefined {
+  const found: FoundKey[] = [];
+  for (const spec of command.keySpecs ?? []) {
+    if (spec.flags.includes('not_key')) continue;
+    const begin = findBegin(spec, words);
+    if (begin === undefined) return undefined;
+    if (begin === 0) continue; // The keyword is absent, and with it the optional keys (GEORADIUS without STORE).
+    const range = findRange(spec, begin, words);
+    if (range === undefined) return undefined;
+    const flags = spec.flags.includes('variable_flags') ? flagsOfLine(fullName, spec, words) : spec.flags;
+    for (let position = range.first; position <= range.last; position += range.step) found.push({ position, flags });
+  }
+  return found.length > 0 || command.flags.includes('no_mandatory_keys') ? found : undefined;
+}
+
+/** Index of the word where the spec's search begins, 0 when its keyword is absent, undefined when it cannot be told. */
+function findBegin(spec: KeySpec, words: readonly Buffer[]): number | undefined {
+  const { begin } = spec;
+  if (begin.type === 'unknown') return undefined;
+  if (begin.type === 'index') return begin.index < words.length ? begin.index : undefined;
+  const direction = begin.startFrom >= 0 ? 1 : -1;
+  const start = begin.startFrom >= 0 ? begin.startFrom : words.length + begin.startFrom;
+  const keyword = lowerAscii(begin.keyword);
+  for (let index = start; index > 0 && index < words.length; index += direction) {
+    const word = words[index];
+    if (word?.length === keyword.length && lowerAscii(word.toString('latin1')) === keyword) return index + 1;
+  }
+  return 0;
+}
+
+/** The words of the spec's keys, all inside the line, or undefined when the line is too short or the count is wrong. */
+function findRange(spec: KeySpec, begin: number, words: readonly Buffer[]): WordRange | undefined {
+  const { find } = spec;
+  let first = begin;
+  let last: number;
+  if (find.type === 'unknown') return undefined;
+  if (find.type === 'range') {
+    if (find.lastKey >= 0) last = first + find.lastKey;
+    else if (find.limit <= 1) last = words.length + find.lastKey;
+    else last = first + Math.floor((words.length - first) / find.limit) + find.lastKey;
+  } else {
+    const keyCount = parseKeyCount(words[first + find.keyNumIndex]);
+    if (keyCount === undefined) return undefined;
+    first += find.firstKey;
+    if (keyCount === 0) return { first, last: first - 1, step: find.keyStep };
+    last = first + (keyCount - 1) * find.keyStep;
+  }
+  if (first >= words.length || last >= words.length || last < first) return undefined;
+  return { first, last, step: find.keyStep };
+}
+
+/** A count of keys as Redis reads it: plain decimal digits without sign, space or leading zero. */
+function parseKeyCount(word: Buffer | undefined): number | undefined {
+  if (word === undefined || word.length > 10) return undefined;
+  const text = word.toString('latin1');
+  return /^(0|[1-9][0-9]*)$/.test(text) ? Number(text) : undefined;
+}
+
+/** What the options of a line make of a spec with `variable_flags`. */
+function flagsOfLine(fullName: string, spec: KeySpec, words: readonly Buffer[]): readonly KeyFlag[] {
+  const resolve = VARIABLE_FLAGS.get(fullName);
+  return resolve === undefined ? spec.flags : resolve(words);
+}
+
+const VARIABLE_FLAGS: ReadonlyMap<string, (words: readonly Buffer[]) => readonly KeyFlag[]> = new Map([
+  [
+    'set',
+    (words: readonly Buffer[]): readonly KeyFlag[] => {
+      const returnsOldValue = words.slice(3).some((word) => lowerAscii(word.toString('latin1')) === 'get');
+      return returnsOldValue ? ['RW', 'access', 'update'] : ['OW', 'update'];
+    },
+  ],
+]);
