@@ -182,6 +182,20 @@ export class RespClient {
   }
 
   /**
+   * The replies before the one whose bytes are `last`, which is taken too. For callers that cannot know how many replies
+   * will come (CLIENT REPLY): they send a command with an unmistakable answer at the end.
+   */
+  async readUntil(last: Buffer, timeoutMs = TIMEOUT_MS): Promise<Reply[]> {
+    const deadline = Date.now() + timeoutMs;
+    const replies: Reply[] = [];
+    for (;;) {
+      const next = this.ready.shift() ?? (await this.read(1, Math.max(1, deadline - Date.now())))[0];
+      if (next === undefined || next.raw.equals(last)) return replies;
+      replies.push(next);
+    }
+  }
+
+  /**
    * Everything that comes until the server hangs up, as bytes (frames or not). Rejects when it does not hang up in
    * time. For protocol errors, where the last bytes need not be a frame.
    */

@@ -1,0 +1,307 @@
+/**
+ * What the grammar does not say about a command: how to make its arguments when random ones would end the test, how
+ * to compare its reply when it is not a function of the data, and which commands stay out of streams and why.
+ *
+ * A command without a row here is generated from the grammar, mutated, and compared byte by byte.
+ */
+import type { Prng } from './prng.js';
+import { edgeInteger, randomKey, randomPattern, randomString } from './values.js';
+
+/**
+ * How replies are compared.
+ * - exact: equal bytes.
+ * - sorted: arrays and sets whose order is free; equal as multisets.
+ * - sorted-pairs: the same for names followed by values (a map in RESP3, a flat array in RESP2).
+ * - kind: errors equal byte by byte; otherwise only the frame's own type is compared.
+ * - shape: errors equal byte by byte; otherwise the same types, whatever the values and lengths.
+ * - ttl-ms, ttl-sec: integers that the two servers read from their clocks at different moments.
+ * - hello, client-line, keyspace-info, debug-object: texts with some fields masked (normalise.ts).
+ */
+export type Comparison =
+  | 'exact'
+  | 'sorted'
+  | 'sorted-pairs'
+  | 'kind'
+  | 'shape'
+  | 'ttl-ms'
+  | 'ttl-sec'
+  | 'hello'
+  | 'client-line'
+  | 'keyspace-info'
+  | 'debug-object';
+
+export interface Rule {
+  compare?: Comparison;
+  /** How often it is drawn relative to others (default 1). */
+  weight?: number;
+  /** Makes the arguments behind the command's words in place of the grammar. */
+  generate?: (prng: Prng, context: GenerateContext) => (Buffer | string)[];
+  /** False when a random change of arguments could do harm (default true). */
+  mutate?: boolean;
+  /** Why the command is in no stream. */
+  excluded?: string;
+}
+
+/** What a custom generator may ask for. */
+export interface GenerateContext {
+  /** Another random command of the stream's families, words included. */
+  nested: () => Buffer[];
+}
+
+const BLOCKS = 'blocks its connection: the blocking harness covers it';
+const RANDOM_CHOICE = 'picks at random: its own check belongs to the family that brings it';
+
+/** Ids that no client has: small random ones could hit the harness's own connections. */
+const NO_CLIENT_IDS = ['0', '-1', '999999999', '9223372036854775807', '9223372036854775808', 'abc', '', '1e3'];
+
+/** Options whose change disturbs nothing, with values to try. Every name is put back to its default after a stream. */
+export const SAFE_OPTIONS: Record<string, { initial: string; values: string[] }> = {
+  'maxmemory-samples': { initial: '5', values: ['1', '10', '0', '64', '65', '-1', 'abc', ''] },
+  'lfu-log-factor': { initial: '10', values: ['0', '100', '-1', '2147483647', '2147483648', '1e3'] },
+  'lfu-decay-time': { initial: '1', values: ['0', '5', '-1', '9223372036854775808'] },
+  'hash-max-listpack-entries': { initial: '128', values: ['0', '512', '-1', '1kb', '9223372036854775807'] },
+  'set-max-intset-entries': { initial: '512', values: ['1', '0', '-5', 'nan'] },
+  'zset-max-listpack-value': { initial: '64', values: ['1', '4mb', '-1'] },
+  'list-max-listpack-size': { initial: '-2', values: ['-5', '-6', '128', '0', 'x'] },
+  'slowlog-max-len': { initial: '128', values: ['0', '1', '-1', '9223372036854775808'] },
+  'latency-monitor-threshold': { initial: '0', values: ['100', '-1', ' 5'] },
+  'lazyfree-lazy-user-del': { initial: 'no', values: ['yes', 'no', 'YES', 'true', '1', ''] },
+  'lazyfree-lazy-expire': { initial: 'no', values: ['yes', 'maybe'] },
+  'notify-keyspace-events': { initial: '', values: ['KEA', 'Ex', 'g$lshzxedtmn', 'AKE', 'q', 'K', ''] },
+  appendfsync: { initial: 'everysec', values: ['always', 'no', 'ALWAYS', 'sometimes'] },
+  'maxmemory-policy': { initial: 'noeviction', values: ['allkeys-lru', 'volatile-ttl', 'allkeys', ''] },
+  'tcp-keepalive': { initial: '300', values: ['0', '60', '-1', '2147483648'] },
+  'active-expire-effort': { initial: '1', values: ['10', '11', '0'] },
+  'client-query-buffer-limit': { initial: '1073741824', values: ['1mb', '2097152', '1', '1048575', '1gb', '1tb', 'x'] },
+  'proto-max-bulk-len': { initial: '536870912', values: ['1mb', '1048575', '1gb', '0', '9223372036854775808'] },
+  'client-output-buffer-limit': {
+    initial: 'normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60',
+    values: ['normal 100mb 50mb 60', 'pubsub 32mb 8mb', 'slave 1 2 x', 'other 0 0 0', 'replica 64mb 16mb 30', ''],
+  },
+  save: { initial: '', values: ['3600 1', '3600 1 300 100', '1', '-1 1', 'a b'] },
+};
+
+const OPTION_NAMES = Object.keys(SAFE_OPTIONS);
+
+function pick<T>(prng: Prng, ...choices: T[]): T {
+  return prng.pick(choices);
+}
+
+function debugArguments(prng: Prng): (Buffer | string)[] {
+  const bit = (): string => pick(prng, '0', '1');
+  switch (prng.below(10)) {
+    case 0:
+      return ['DIGEST'];
+    case 1:
+      return ['DIGEST-VALUE', ...Array.from({ length: prng.below(4) }, () => randomKey(prng))];
+    case 2:
+      return ['OBJECT', randomKey(prng)];
+    case 3: {
+      const type = pick(prng, 'string', 'integer', 'double', 'bignum', 'null', 'array', 'set', 'map', 'attrib', 'push',
+        'verbatim', 'true', 'false', 'TRUE', 'other');
+      return ['PROTOCOL', type];
+    }
+    case 4:
+      return ['POPULATE', pick(prng, '0', '1', '7', 'abc', '1.5', ''), ...(prng.chance(0.5) ? [pick(prng, 'pop', '{tag}', 'key')] : [])];
+    case 5:
+      return ['POPULATE', String(prng.below(9)), pick(prng, 'pop', 'a b'), pick(prng, '0', '1', '9', '50', 'abc')];
+    case 6:
+      return ['SET-ACTIVE-EXPIRE', bit()];
+    case 7:
+      return ['SLEEP', pick(prng, '0', '0.001', '0.0')];
+    case 8:
+      return pick(prng, ['OBJECT'], ['DIGEST', 'x'], ['SLEEP'], ['POPULATE'], ['NONSENSE'], ['NONSENSE', 'x', 'y'], ['PROTOCOL']);
+    default:
+      return ['REPLYBUFFER', 'RESIZING', bit()];
+  }
+}
+
+function clientKillArguments(prng: Prng): string[] {
+  return pick(
+    prng,
+    ['127.0.0.1:1'],
+    ['nonsense'],
+    [''],
+    ['ID', prng.pick(NO_CLIENT_IDS)],
+    ['id', prng.pick(NO_CLIENT_IDS), 'SKIPME', pick(prng, 'yes', 'no', 'YES', 'maybe')],
+    ['ADDR', '127.0.0.1:1'],
+    ['LADDR', '127.0.0.1:1'],
+    ['ADDR', '127.0.0.1:1', 'LADDR', '10.0.0.1:1'],
+    ['USER', 'nobody'],
+    ['TYPE', pick(prng, 'pubsub', 'replica', 'slave', 'master', 'PubSub', 'other')],
+    ['TYPE'],
+    ['SKIPME', 'perhaps'],
+    ['FOO', 'bar'],
+    ['ID', '999999999', 'FOO'],
+    [],
+  );
+}
+
+function helloArguments(prng: Prng): (Buffer | string)[] {
+  return pick(
+    prng,
+    [],
+    ['2'],
+    ['3'],
+    ['4'],
+    ['1'],
+    ['0'],
+    ['03'],
+    ['abc'],
+    [''],
+    ['3', 'SETNAME', pick(prng, 'conn', '', 'two words', 'caf\xe9', 'a\nb')],
+    ['2', 'setname', 'other'],
+    ['3', 'AUTH', 'default', 'whatever'],
+    ['3', 'AUTH', 'nobody', 'pass'],
+    ['2', 'AUTH', 'default', 'x', 'SETNAME', 'n'],
+    ['3', 'AUTH', 'default'],
+    ['3', 'SETNAME'],
+    ['3', 'FOO'],
+    ['3', 'SETNAME', 'first', 'SETNAME', 'second'],
+  );
+}
+
+function infoArguments(prng: Prng): string[] {
+  return pick(prng, ['keyspace'], ['KEYSPACE'], ['keyspace'], ['server'], ['nosuchsection'], ['clients', 'memory'], ['commandstats']);
+}
+
+function configGetArguments(prng: Prng): string[] {
+  const name = prng.pick(OPTION_NAMES);
+  return pick(prng, [name], [name.toUpperCase()], [name, prng.pick(OPTION_NAMES)], [name, name], ['nosuchoption'], ['lfu-*'], ['*-max-listpack-entr*'], []);
+}
+
+function configSetArguments(prng: Prng): string[] {
+  const one = (): string[] => {
+    const name = prng.pick(OPTION_NAMES);
+    const option = SAFE_OPTIONS[name];
+    return [name, prng.pick(option === undefined ? [''] : [...option.values, option.initial])];
+  };
+  switch (prng.below(8)) {
+    case 0:
+      return [...one(), ...one()];
+    case 1:
+      return ['nosuchoption', 'x'];
+    case 2:
+      return [...one(), 'lfu-log-factor'];
+    case 3:
+      return [...one(), 'nosuchoption', '1'];
+    default:
+      return one();
+  }
+}
+
+function commandGetKeys(prng: Prng, context: GenerateContext): (Buffer | string)[] {
+  return prng.chance(0.95) ? context.nested() : [pick(prng, 'nosuchcommand', 'GET', '', 'client', 'SET')];
+}
+
+function commandNames(prng: Prng): string[] {
+  return Array.from({ length: prng.between(1, 3) }, () => prng.pick(['get', 'GET', 'set', 'nosuch', 'client|id', 'client', '']));
+}
+
+function clientListArguments(prng: Prng): string[] {
+  return pick(
+    prng,
+    [],
+    [],
+    ['TYPE', pick(prng, 'normal', 'pubsub', 'master', 'replica', 'slave', 'other')],
+    ['ID', prng.pick(NO_CLIENT_IDS)],
+    ['ID', '999999999', '888888888'],
+    ['ID'],
+    ['TYPE'],
+    ['FOO'],
+    ['TYPE', 'normal', 'x'],
+  );
+}
+
+const rows: Record<string, Rule> = {
+  // ---- Data commands whose reply is not a function of the data alone ----
+  keys: { compare: 'sorted', generate: (prng) => [randomPattern(prng)] },
+  scan: { compare: 'shape' },
+  randomkey: { compare: 'shape' },
+  ttl: { compare: 'ttl-sec', weight: 2 },
+  pttl: { compare: 'ttl-ms', weight: 2 },
+  expiretime: { compare: 'ttl-sec' },
+  pexpiretime: { compare: 'ttl-ms' },
+  'object|idletime': { compare: 'shape' },
+  'object|freq': { compare: 'shape' },
+  'memory|usage': { compare: 'shape' },
+  set: { weight: 5 },
+  get: { weight: 2 },
+  mset: { weight: 2 },
+  incr: { weight: 2 },
+  lcs: { weight: 0.5 },
+  flushall: { weight: 0.05 },
+  flushdb: { weight: 0.1 },
+  swapdb: { weight: 0.3 },
+  dbsize: { weight: 0.5 },
+
+  // ---- Connection ----
+  auth: { weight: 0.3 },
+  hello: { compare: 'hello', generate: helloArguments, mutate: false, weight: 0.5 },
+  select: { weight: 0.7 },
+  reset: { weight: 0.2 },
+  'client|id': { compare: 'shape', weight: 0.3 },
+  'client|list': { compare: 'client-line', generate: clientListArguments, mutate: false, weight: 0.2 },
+  'client|info': { compare: 'client-line', weight: 0.2 },
+  'client|kill': { generate: clientKillArguments, mutate: false, weight: 0.3 },
+  'client|reply': { generate: (prng) => [pick(prng, 'ON', 'OFF', 'SKIP', 'off', 'Skip', 'perhaps', '')], mutate: false, weight: 0.3 },
+  'client|setname': { generate: (prng) => [prng.chance(0.5) ? pick(prng, 'name', 'n2', '', 'two words', 'a\nb') : randomString(prng)] },
+  'client|no-evict': { generate: (prng) => [pick(prng, 'ON', 'OFF', 'on', 'x')], mutate: false, weight: 0.3 },
+  'client|help': { weight: 0.02 },
+  quit: { excluded: 'ends the connection: test/limits covers it' },
+
+  // ---- Server ----
+  info: { compare: 'keyspace-info', generate: infoArguments, mutate: false, weight: 0.2 },
+  'config|get': { compare: 'sorted-pairs', generate: configGetArguments, mutate: false, weight: 0.4 },
+  'config|set': { generate: configSetArguments, mutate: false, weight: 0.3 },
+  'config|resetstat': { weight: 0.1 },
+  'config|help': { weight: 0.02 },
+  command: { compare: 'kind', weight: 0.01, mutate: false },
+  'command|count': { compare: 'shape', weight: 0.05 },
+  'command|docs': { compare: 'kind', generate: commandNames, mutate: false, weight: 0.05 },
+  'command|info': { compare: 'kind', generate: commandNames, mutate: false, weight: 0.05 },
+  'command|list': { compare: 'kind', weight: 0.02, generate: (prng) => pick(prng, [], ['FILTERBY'], ['FILTERBY', 'MODULE', 'x'], ['X', 'Y', 'z']) },
+  'command|getkeys': { generate: commandGetKeys, mutate: false },
+  'command|getkeysandflags': { generate: commandGetKeys, mutate: false, weight: 0.5 },
+  'command|help': { weight: 0.02 },
+  'object|help': { weight: 0.02 },
+  time: { compare: 'shape', weight: 0.1 },
+  debug: { compare: 'debug-object', generate: debugArguments, mutate: false, weight: 0.8 },
+  lolwut: { compare: 'kind', generate: (prng) => pick(prng, [], ['VERSION', '5', '1', '1', '1'], ['VERSION', edgeInteger(prng)], ['x']), weight: 0.02, mutate: false },
+
+  // ---- Families to come ----
+  blpop: { excluded: BLOCKS },
+  brpop: { excluded: BLOCKS },
+  blmove: { excluded: BLOCKS },
+  blmpop: { excluded: BLOCKS },
+  brpoplpush: { excluded: BLOCKS },
+  bzpopmin: { excluded: BLOCKS },
+  bzpopmax: { excluded: BLOCKS },
+  bzmpop: { excluded: BLOCKS },
+  spop: { excluded: RANDOM_CHOICE },
+  srandmember: { compare: 'shape' },
+  hrandfield: { compare: 'shape' },
+  zrandmember: { compare: 'shape' },
+  sscan: { compare: 'shape' },
+  hscan: { compare: 'shape' },
+  zscan: { compare: 'shape' },
+  smembers: { compare: 'sorted' },
+  sinter: { compare: 'sorted' },
+  sunion: { compare: 'sorted' },
+  sdiff: { compare: 'sorted' },
+  hkeys: { compare: 'sorted' },
+  hvals: { compare: 'sorted' },
+  hgetall: { compare: 'sorted-pairs' },
+  pfdebug: { excluded: 'internal to HyperLogLog and not stable' },
+  pfselftest: { excluded: 'takes seconds' },
+};
+
+const RULES = new Map(Object.entries(rows));
+const NO_RULE: Rule = {};
+
+export function ruleOf(name: string): Rule {
+  return RULES.get(name) ?? NO_RULE;
+}
+
+/** Names of all rows, so that a test can check that each is a command. */
+export const RULE_NAMES = [...RULES.keys()];
