@@ -1,7 +1,8 @@
-// Joins the families into one table. A new family needs its function in families.h and its name here.
+// Joins the families into one table. A new family needs its function in families.h and its name
+// here.
 //
-// Thread: see registry.h. The table is built once and never destroyed, since worker threads may still
-// look at it while the process exits.
+// Thread: see registry.h. The table is built once and never destroyed, since worker threads may
+// still look at it while the process exits.
 #include "commands/registry.h"
 
 #include <span>
