@@ -12,22 +12,25 @@
 //     nothing: epoll_wait                              write the eventfd
 //                                                   0: nothing to do
 //
-// Why no wake-up is lost. Both sides store, fence (seq_cst), then look at the other's store. The two
-// fences are ordered one before the other. If the consumer's is first, (d) sees (a) and the eventfd is
-// written: epoll_wait returns, now or when it is called, since the eventfd stays readable. If the
-// producer's is first, (b) sees (c) and the consumer does not sleep. With plain or acquire/release
-// accesses both looks could come before both stores (the store buffer of every x86 does this), and the
-// frame would lie in the ring of a sleeper. native/shard/model/doorbell.pml checks this with store buffers.
+// Why no wake-up is lost. Both sides store, fence (seq_cst), then look at the other's store. The
+// two fences are ordered one before the other. If the consumer's is first, (d) sees (a) and the
+// eventfd is written: epoll_wait returns, now or when it is called, since the eventfd stays
+// readable. If the producer's is first, (b) sees (c) and the consumer does not sleep. With plain or
+// acquire/release accesses both looks could come before both stores (the store buffer of every x86
+// does this), and the frame would lie in the ring of a sleeper. native/shard/model/doorbell.pml
+// checks this with store buffers.
 //
-// Coalesced: among many producers only the one whose exchange finds 1 makes the system call. A producer
-// may be interrupted between exchange and write and write late: that is one wake-up too many, never too
-// few, since the consumer looks again (b) before each sleep.
+// Coalesced: among many producers only the one whose exchange finds 1 makes the system call. A
+// producer may be interrupted between exchange and write and write late: that is one wake-up too
+// many, never too few, since the consumer looks again (b) before each sleep.
 //
 // The consumer's duties: call PrepareToSleep last before epoll_wait, with a function that looks at
 // everything a bell may be rung for; call Awake first after it. With EPOLLET in the epoll set the
-// eventfd need never be read: each write is a new edge. Level-triggered, call Drain when it is readable.
+// eventfd need never be read: each write is a new edge. Level-triggered, call Drain when it is
+// readable.
 //
-// Threads: Ring from any thread; PrepareToSleep, Awake and Drain from the owner's. Owns the eventfd.
+// Threads: Ring from any thread; PrepareToSleep, Awake and Drain from the owner's. Owns the
+// eventfd.
 #pragma once
 
 #include <sys/eventfd.h>
@@ -73,12 +76,13 @@ class alignas(kCacheLineBytes) Doorbell {
 
   // ---- The owner ----
 
-  /// `has_work()` looks at everything that bells are rung for. True: nothing there, the flag is up, go to
-  /// sleep. False: there is work; the owner stays awake.
+  /// `has_work()` looks at everything that bells are rung for. True: nothing there, the flag is up,
+  /// go to sleep. False: there is work; the owner stays awake.
   template <class HasWork>
   [[nodiscard]] bool PrepareToSleep(HasWork&& has_work) {
-    sleeping_.store(true, std::memory_order_relaxed);  // relaxed: the fence orders it before the look.
-    FullFence();                                       // pairs with the fence in Ring().
+    // relaxed: the fence, which pairs with the one in Ring(), orders it before the look.
+    sleeping_.store(true, std::memory_order_relaxed);
+    FullFence();
     if (!has_work()) return true;
     Awake();
     return false;
@@ -107,7 +111,8 @@ class alignas(kCacheLineBytes) Doorbell {
     do {
       written = write(fd_, &one, sizeof one);
     } while (written < 0 && errno == EINTR);
-    // EAGAIN would mean 2^64 - 2 unread wake-ups: the descriptor is readable then, which is all we want.
+    // EAGAIN would mean 2^64 - 2 unread wake-ups: the descriptor is readable then, which is all we
+    // want.
     CHECK(written == static_cast<ssize_t>(sizeof one) || errno == EAGAIN);
     wakes_.fetch_add(1, std::memory_order_relaxed);
   }

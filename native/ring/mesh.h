@@ -9,7 +9,7 @@
 //
 //   mesh.Drain(self, handler)        frames that others sent; handler may Send
 //   ... sockets, timers ... Send()   frames go out, nobody is woken yet
-//   mesh.Flush(self)                 overflow moves on, then one fence, then the bells of all targets
+//   mesh.Flush(self)                 overflow moves on; one fence; the bells of all targets
 //   mesh.bell(self).PrepareToSleep([&] { return mesh.HasWork(self) || ...; })
 //
 // Bells are rung once per turn and target, not once per frame. A Send without a later Flush may
@@ -17,12 +17,13 @@
 //
 // Invariants
 //   M1  Frames from a to b arrive in the order sent. Nothing is said about different senders.
-//   M2  After Flush(self) each target of self is awake or its eventfd is written, or its ring has no
-//       frame of ours.
-//   M3  A worker that sleeps with frames left over (ring full) has `stalled` raised, and is rung by the
-//       consumer of that ring as soon as that has made room.
+//   M2  After Flush(self) each target of self is awake or its eventfd is written, or its ring has
+//       no frame of ours.
+//   M3  A worker that sleeps with frames left over (ring full) has `stalled` raised, and is rung by
+//       the consumer of that ring as soon as that has made room.
 //
-// Threads: functions taking `self` only from worker self's thread. The mesh must outlive the workers.
+// Threads: functions taking `self` only from worker self's thread. The mesh must outlive the
+// workers.
 #pragma once
 
 #include <cstdint>
@@ -37,8 +38,8 @@ namespace sherd::ring {
 
 class Mesh {
  public:
-  /// 256 frames are 4 KiB a pair: 17 MiB at 64 workers. A worker's batch is seldom above 64 commands and
-  /// they spread over the others, so a ring holds several batches.
+  /// 256 frames are 4 KiB a pair: 17 MiB at 64 workers. A worker's batch is seldom above 64
+  /// commands and they spread over the others, so a ring holds several batches.
   static constexpr size_t kRingCapacityDefault = 256;
   /// Frames copied out of a ring at a time: 1 KiB of stack, one index store for all of them.
   static constexpr size_t kDrainBatch = 64;
@@ -84,9 +85,10 @@ class Mesh {
     row.targets.resize(kept);
   }
 
-  /// Hands every frame that has arrived for `self` to `handler(from, frame)`: of each ring what it held
-  /// when its turn came (at most one lap), so that a busy sender cannot keep us here. Rings senders
-  /// that waited for room. Returns the number of frames. The handler may Send; it must not Drain.
+  /// Hands every frame that has arrived for `self` to `handler(from, frame)`: of each ring what it
+  /// held when its turn came (at most one lap), so that a busy sender cannot keep us here. Rings
+  /// senders that waited for room. Returns the number of frames. The handler may Send; it must not
+  /// Drain.
   template <class Handler>
   size_t Drain(uint16_t self, Handler&& handler) {
     size_t total = 0;
@@ -98,7 +100,8 @@ class Mesh {
       total += drained;
     }
     if (total == 0) return 0;
-    FullFence();  // between head_ and stalled_; pairs with the fence in RingSender::Flush.
+    // Between head_ and stalled_, sleeping_; pairs with the fence in PrepareToSleep.
+    FullFence();
     for (uint16_t from : row.drained) {
       if (links_[Index(from, self)]->ring.IsProducerStalled()) bells_[from].RingAfterFence();
     }
@@ -106,8 +109,8 @@ class Mesh {
     return total;
   }
 
-  /// True if a frame waits for `self`, or room has come for frames that self could not send: the look
-  /// between `sleeping` and sleep.
+  /// True if a frame waits for `self`, or room has come for frames that self could not send: the
+  /// look between `sleeping` and sleep.
   bool HasWork(uint16_t self) const {
     for (uint16_t from = 0; from < workers_; from++) {
       if (from != self && links_[Index(from, self)]->ring.HasFrames()) return true;

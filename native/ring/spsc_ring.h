@@ -1,12 +1,13 @@
 // A ring of 16-byte frames from one producer thread to one consumer thread.
 //
-// Idea. The classic bounded queue with two free-running indices: `tail` counts the frames ever pushed
-// and is written by the producer alone, `head` counts the frames ever popped and is written by the
-// consumer alone; slot i of frame number f is f & mask. No RMW, no lock: a push is a copy and a release
-// store. Each side keeps a private copy of the other side's index and re-reads the real one only when
-// the copy says "full" (producer) or "empty" (consumer). Without the copies every push would load the
-// line that the consumer has just written, and every pop the producer's: one cache miss a frame. With
-// them a miss happens once per lap (producer) or once per batch (consumer).
+// Idea. The classic bounded queue with two free-running indices: `tail` counts the frames ever
+// pushed and is written by the producer alone, `head` counts the frames ever popped and is written
+// by the consumer alone; slot i of frame number f is f & mask. No RMW, no lock: a push is a copy
+// and a release store. Each side keeps a private copy of the other side's index and re-reads the
+// real one only when the copy says "full" (producer) or "empty" (consumer). Without the copies
+// every push would load the line that the consumer has just written, and every pop the producer's:
+// one cache miss a frame. With them a miss happens once per lap (producer) or once per batch
+// (consumer).
 //
 //   line 0   read-only after construction       slots_ | mask_
 //            +-------------------------------------------------------------------+
@@ -19,22 +20,25 @@
 // Invariants
 //   I1  head <= tail <= head + capacity, in the view of either side.
 //   I2  cached_head_ <= head and cached_tail_ <= tail: a stale copy is only ever too careful.
-//   I3  A slot is written by the producer only while it lies outside [head, tail), read by the consumer
-//       only while it lies inside.
+//   I3  A slot is written by the producer only while it lies outside [head, tail), read by the
+//       consumer only while it lies inside.
 //
-// When the ring is full, TryPush and PushBatch take less than was offered and say so; they never wait.
-// RingSender puts an overflow list in front, so that a sender need not care: Push never fails and
-// frames arrive in the order pushed. The list has no limit of its own because what goes into it has one
-// above: a connection has at most one request under way, so frames are bounded by connections.
+// When the ring is full, TryPush and PushBatch take less than was offered and say so; they never
+// wait. RingSender puts an overflow list in front, so that a sender need not care: Push never fails
+// and frames arrive in the order pushed. The list has no limit of its own because what goes into it
+// has one above: a connection has at most one request under way, so frames are bounded by
+// connections.
 //
-// `stalled_` closes the last gap. A producer whose overflow list is not empty may go to sleep, and then
-// nobody would push the rest. It raises `stalled_` first and tries once more; the consumer looks at
-// `stalled_` after it has freed slots and rings the producer's doorbell. Both sides put a seq_cst fence
-// between their store and their load (producer: stalled_, then head_; consumer: head_, then stalled_),
-// so at least one of them sees the other. See RingSender::Flush and Mesh::Drain.
+// `stalled_` closes the last gap. A producer whose overflow list is not empty may go to sleep, and
+// then nobody would push the rest. So it raises `stalled_`, and before it sleeps it looks at the
+// ring once more, after the doorbell's fence (Doorbell::PrepareToSleep with Mesh::HasWork). The
+// consumer, when it has freed slots, fences, looks at `stalled_`, and rings the producer's doorbell
+// if it is up. Each side puts its fence between its store and its load, so at least one of them
+// sees the other.
 //
-// Threads: producer functions from one thread at a time, consumer functions from one thread at a time.
-// Ownership: the ring owns its slots; what a frame's words point to belongs to whoever reads the frame.
+// Threads: producer functions from one thread at a time, consumer functions from one thread at a
+// time. Ownership: the ring owns its slots; what a frame's words point to belongs to whoever reads
+// the frame.
 #pragma once
 
 #include <atomic>
@@ -51,9 +55,10 @@ namespace sherd::ring {
 /// Two cores must not write into one line. 64 is the line of x86-64 and of most arm64 cores.
 inline constexpr size_t kCacheLineBytes = 64;
 
-/// The full barrier of the store-then-look handshakes (doorbell, stalled ring). gcc warns that TSan does
-/// not model fences; that is harmless here, because no data is published by these fences: frames
-/// are published by the release store of `tail_`, and the fence only decides who sees whose flag.
+/// The full barrier of the store-then-look handshakes (doorbell, stalled ring). gcc warns that TSan
+/// does not model fences; that is harmless here, because no data is published by these fences:
+/// frames are published by the release store of `tail_`, and the fence only decides who sees whose
+/// flag.
 inline void FullFence() {
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic push
@@ -115,21 +120,22 @@ class SpscRing {
 
   // ---- Producer's side ----
 
-  /// Copies up to `count` frames into the ring and publishes them together. Returns how many fitted.
+  /// Copies up to `count` frames into the ring and publishes them together. Returns how many
+  /// fitted.
   size_t PushBatch(const Frame* frames, size_t count) {
     // relaxed: only this thread writes tail_.
     const uint64_t tail = tail_.load(std::memory_order_relaxed);
     size_t room = capacity() - static_cast<size_t>(tail - cached_head_);
     if (room < count) {
-      // acquire: pairs with the release of head_ in PopBatch, so that the consumer's reads of the slots
-      // come before our overwriting them (I3).
+      // acquire: pairs with the release of head_ in PopBatch, so that the consumer's reads of the
+      // slots come before our overwriting them (I3).
       cached_head_ = head_.load(std::memory_order_acquire);
       room = capacity() - static_cast<size_t>(tail - cached_head_);
     }
     const size_t pushed = count < room ? count : room;
     for (size_t i = 0; i < pushed; i++) slots_[(tail + i) & mask_] = frames[i];
-    // release: pairs with the acquire of tail_ in PopBatch and HasFrames; publishes the slots and all
-    // that they point to.
+    // release: pairs with the acquire of tail_ in PopBatch and HasFrames; publishes the slots and
+    // all that they point to.
     if (pushed > 0) tail_.store(tail + pushed, std::memory_order_release);
     return pushed;
   }
@@ -137,7 +143,7 @@ class SpscRing {
 
   /// Raised by a producer that has frames left and may go to sleep; see the header comment.
   void SetStalled(bool stalled) {
-    // relaxed: ordered against the consumer by the fence that follows in RingSender::Flush.
+    // relaxed: ordered against the consumer by the fence in Doorbell::PrepareToSleep.
     stalled_.store(stalled, std::memory_order_relaxed);
   }
 
@@ -155,17 +161,18 @@ class SpscRing {
     }
     const size_t popped = count < ready ? count : ready;
     for (size_t i = 0; i < popped; i++) out[i] = slots_[(head + i) & mask_];
-    // release: pairs with the acquire of head_ in PushBatch: our reads are over before the slots are
-    // written again.
+    // release: pairs with the acquire of head_ in PushBatch: our reads are over before the slots
+    // are written again.
     if (popped > 0) head_.store(head + popped, std::memory_order_release);
     return popped;
   }
   bool TryPop(Frame* out) { return PopBatch(out, 1) == 1; }
 
-  /// True if a frame is ready. Reads the real tail: this is the look after `sleeping` is set, so the
-  /// private copy would not do.
+  /// True if a frame is ready. Reads the real tail: this is the look after `sleeping` is set, so
+  /// the private copy would not do.
   bool HasFrames() const {
-    // acquire: pairs with PushBatch; its order after the store of `sleeping` is the doorbell's fence.
+    // acquire: pairs with PushBatch; its order after the store of `sleeping` is the doorbell's
+    // fence.
     return tail_.load(std::memory_order_acquire) != head_.load(std::memory_order_relaxed);
   }
 
@@ -211,9 +218,9 @@ struct SpscRingLayout {
 
 /// The producer's end of a ring with an overflow list in front: Push never fails, order is kept.
 ///
-/// While the list is empty a push goes straight into the ring. Once the ring was full, every later frame
-/// queues behind the list, or it would overtake. Flush moves as much as fits; call it at least once per
-/// turn of the loop, and before going to sleep.
+/// While the list is empty a push goes straight into the ring. Once the ring was full, every later
+/// frame queues behind the list, or it would overtake. Flush moves as much as fits; call it at
+/// least once per turn of the loop, and before going to sleep.
 ///
 /// Thread: the producer's. The counters may be read from any thread.
 class RingSender {
@@ -227,25 +234,27 @@ class RingSender {
     PushOverflow(frame);
   }
 
-  /// Moves overflow into the ring. True if nothing is left. False: the ring is full, its consumer has
-  /// been asked (by `stalled`) to ring our doorbell once it has made room.
+  /// Moves overflow into the ring. True if nothing is left. False: the ring is full, and its
+  /// consumer will ring our doorbell (because of `stalled`) once it has made room. Retry every
+  /// turn; before sleeping, look for room as Mesh::HasWork does.
   bool Flush() {
     if (__builtin_expect(overflow_.empty(), 1)) return true;
-    if (MoveOverflow()) return true;
-    // The consumer may have freed slots, and looked at stalled_, between our attempt and this store.
-    // The fence pairs with the one in Mesh::Drain: either it sees the flag or we see the room.
-    ring_->SetStalled(true);
-    FullFence();
-    return MoveOverflow();
+    while (!overflow_.empty() && ring_->TryPush(overflow_.front())) overflow_.pop_front();
+    overflow_count_.store(overflow_.size(), std::memory_order_relaxed);
+    ring_->SetStalled(!overflow_.empty());
+    return overflow_.empty();
   }
 
   bool HasOverflow() const { return !overflow_.empty(); }
   SpscRing* ring() const { return ring_; }
 
-  /// Frames in the overflow list now, the most there ever were, and how often a push found the ring full
-  /// while the list was empty. Written by the producer only; relaxed, since nothing hangs on them.
+  /// Frames in the overflow list now, the most there ever were, and how often a push found the ring
+  /// full while the list was empty. Written by the producer only; relaxed, since nothing hangs on
+  /// them.
   uint64_t overflow_count() const { return overflow_count_.load(std::memory_order_relaxed); }
-  uint64_t overflow_count_max() const { return overflow_count_max_.load(std::memory_order_relaxed); }
+  uint64_t overflow_count_max() const {
+    return overflow_count_max_.load(std::memory_order_relaxed);
+  }
   uint64_t stalls() const { return stalls_.load(std::memory_order_relaxed); }
 
  private:
@@ -256,14 +265,6 @@ class RingSender {
     if (overflow_.size() > overflow_count_max()) {
       overflow_count_max_.store(overflow_.size(), std::memory_order_relaxed);
     }
-  }
-
-  bool MoveOverflow() {
-    while (!overflow_.empty() && ring_->TryPush(overflow_.front())) overflow_.pop_front();
-    overflow_count_.store(overflow_.size(), std::memory_order_relaxed);
-    if (!overflow_.empty()) return false;
-    ring_->SetStalled(false);
-    return true;
   }
 
   SpscRing* const ring_;

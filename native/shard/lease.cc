@@ -1,10 +1,10 @@
-// The slow half of the lease protocol: queues, hand-over, requests on several shards. See lease.h for the
-// idea, the word, the states and the invariants L1-L8.
+// The slow half of the lease protocol: queues, hand-over, requests on several shards. See lease.h
+// for the idea, the word, the states and the invariants L1-L8.
 //
-// Every entry (Submit, Release with a queue, ReleaseAll, Poll) is a "shift": a loop that holds a list
-// of leases and works until the list is empty. Each round takes the shard on top, pops one request and
-// executes it, or hands the lease over and carries the request on, or gives the lease up. What is
-// met on the way only changes the list, so the stack never grows.
+// Every entry (Submit, Release with a queue, ReleaseAll, Poll) is a "shift": a loop that holds a
+// list of leases and works until the list is empty. Each round takes the shard on top, pops one
+// request and executes it, or hands the lease over and carries the request on, or gives the lease
+// up. What is met on the way only changes the list, so the stack never grows.
 #include "shard/lease.h"
 
 namespace sherd::shard {
@@ -148,8 +148,9 @@ void LeaseTable::ServeTop(Shift* shift) {
   Carry(request, shift);
 }
 
-/// Takes the request's remaining leases in ascending order and executes it, or parks it at the first one
-/// that is taken. After parking the request is not ours to touch: another thread may be executing it.
+/// Takes the request's remaining leases in ascending order and executes it, or parks it at the
+/// first one that is taken. After parking the request is not ours to touch: another thread may be
+/// executing it.
 void LeaseTable::Carry(Request* request, Shift* shift) {
   while (request->granted < request->shard_count) {
     const ShardId shard = request->shards[request->granted];
@@ -188,8 +189,8 @@ void LeaseTable::Complete(Request* request, Shift* shift) {
 
 // ---- One shard's word ----
 
-/// The lease was found taken. In one step: take it if it has become idle; if it is held, push; if it was
-/// left with a queue, push and take it, to serve the queue up to and beyond the request.
+/// The lease was found taken. In one step: take it if it has become idle; if it is held, push; if
+/// it was left with a queue, push and take it, to serve the queue up to and beyond the request.
 LeaseTable::Claim LeaseTable::ClaimOrPark(ShardId shard, Request* request, WorkerId self) {
   ShardState& state = shards_[shard];
   const uint64_t pushed = InboxWord(request);
@@ -206,9 +207,9 @@ LeaseTable::Claim LeaseTable::ClaimOrPark(ShardId shard, Request* request, Worke
     }
     request->queue_next = InboxOf(seen);
     if (HolderOf(seen) == 0) {
-      // LEFT -> HELD, the request pushed, B cleared (L3): the backlog is ours now. acquire: pairs with
-      // the release of LetGo and of the pushers before us. No release needed for our own push: we are
-      // its next reader; but those below us in the inbox were released by their own pushes.
+      // LEFT -> HELD, the request pushed, B cleared (L3): the backlog is ours now. acquire: pairs
+      // with the release of LetGo and of the pushers before us. No release needed for our own push:
+      // we are its next reader; but those below us in the inbox were released by their own pushes.
       if (state.word.compare_exchange_weak(seen, HeldWord(self) | pushed,
                                            std::memory_order_acquire,
                                            std::memory_order_relaxed)) {
@@ -216,9 +217,9 @@ LeaseTable::Claim LeaseTable::ClaimOrPark(ShardId shard, Request* request, Worke
       }
       continue;
     }
-    // HELD -> HELD, the request pushed. release: pairs with the acquire in TakeInbox, or in Poll and above
-    // where the holder leaves it behind; publishes the request. The holder cannot let go unseen: its
-    // exchange expects an empty inbox, and fails after ours.
+    // HELD -> HELD, the request pushed. release: pairs with the acquire in TakeInbox, or in Poll
+    // and above where the holder leaves it behind; publishes the request. The holder cannot let go
+    // unseen: its exchange expects an empty inbox, and fails after ours.
     if (state.word.compare_exchange_weak(seen, (seen & kHolderMask) | pushed,
                                          std::memory_order_release,
                                          std::memory_order_relaxed)) {
@@ -227,13 +228,14 @@ LeaseTable::Claim LeaseTable::ClaimOrPark(ShardId shard, Request* request, Worke
   }
 }
 
-/// Writes `holder` into the words of all leases that the request holds. The holder's part of a word that
-/// is held is written by nobody else, so an addition changes it and leaves concurrent pushes alone.
+/// Writes `holder` into the words of all leases that the request holds. The holder's part of a word
+/// that is held is written by nobody else, so an addition changes it and leaves concurrent pushes
+/// alone.
 void LeaseTable::NameHolder(const Request& request, uint16_t holder) {
   for (uint16_t i = 0; i < request.granted; i++) {
     std::atomic<uint64_t>& word = shards_[request.shards[i]].word;
-    // relaxed, both: the name decides nothing between threads. The request itself passes through a queue
-    // with release and acquire, and that orders all that its carriers do.
+    // relaxed, both: the name decides nothing between threads. The request itself passes through a
+    // queue with release and acquire, and that orders all that its carriers do.
     const uint64_t named = HolderOf(word.load(std::memory_order_relaxed));
     DCHECK(named != 0);
     if (named == holder) continue;
@@ -256,8 +258,8 @@ bool LeaseTable::TakeInbox(ShardId shard, WorkerId self) {
   ShardState& state = shards_[shard];
   DCHECK(state.backlog == nullptr);
   if (InboxOf(state.word.load(std::memory_order_relaxed)) == nullptr) return false;
-  // HELD -> HELD with the inbox empty. acquire: pairs with the releases of all pushers in the inbox; each
-  // later push continues the release sequence of the earlier ones.
+  // HELD -> HELD with the inbox empty. acquire: pairs with the releases of all pushers in the
+  // inbox; each later push continues the release sequence of the earlier ones.
   const uint64_t seen = state.word.exchange(HeldWord(self), std::memory_order_acquire);
   DCHECK((seen & kHolderMask) == HeldWord(self));
   Request* oldest_first = nullptr;
@@ -277,8 +279,8 @@ bool LeaseTable::TakeInbox(ShardId shard, WorkerId self) {
   return true;
 }
 
-/// Gives up the shard on top of the list: to IDLE if nothing is queued, to LEFT if the batch is used up.
-/// Does nothing if a request has come and the batch is not used up.
+/// Gives up the shard on top of the list: to IDLE if nothing is queued, to LEFT if the batch is
+/// used up. Does nothing if a request has come and the batch is not used up.
 void LeaseTable::LetGo(Shift* shift) {
   const ShardId shard = shift->held;
   ShardState& state = shards_[shard];

@@ -1,11 +1,11 @@
 // Leases: how commands enter shards (R1, R2, R4).
 //
 // A shard is entered only by the thread that holds its lease. A request that finds the lease taken
-// waits in the shard's queue, and its worker goes on with other connections. Whoever gives a lease up
-// works the queue off first, a bounded batch at a time. A request on several shards takes its leases in
-// ascending order; where one is taken, it waits in that shard's queue, and the holder that meets it there
-// hands the lease over to it and carries it on: the thread that completes the set executes it. No thread
-// ever waits for a lease.
+// waits in the shard's queue, and its worker goes on with other connections. Whoever gives a lease
+// up works the queue off first, a bounded batch at a time. A request on several shards takes its
+// leases in ascending order; where one is taken, it waits in that shard's queue, and the holder
+// that meets it there hands the lease over to it and carries it on: the thread that completes the
+// set executes it. No thread ever waits for a lease.
 //
 // The idea: lease and queue of a shard are one atomic word.
 //
@@ -18,12 +18,12 @@
 //       65535  a waiting request that spans several shards
 //       B      backlog: requests that a former holder took out of the inbox and left behind
 //
-// Why one word. With a lease and a queue side by side, two places need store-load order: push, then look
-// at the lease again; let go, then look at the queue again. A request pushed between another thread's
-// last look and its letting go would wait for ever. With one word there is nothing between: "push if held,
-// else take" and "let go if the inbox is empty" are each one compare-and-swap, and all changes of a word
-// are totally ordered. No fence and no second look is needed; acquire and release suffice, and the
-// uncontended path is two exchanges on one line.
+// Why one word. With a lease and a queue side by side, two places need store-load order: push, then
+// look at the lease again; let go, then look at the queue again. A request pushed between another
+// thread's last look and its letting go would wait for ever. With one word there is nothing
+// between: "push if held, else take" and "let go if the inbox is empty" are each one
+// compare-and-swap, and all changes of a word are totally ordered. No fence and no second look is
+// needed; acquire and release suffice, and the uncontended path is two exchanges on one line.
 //
 //            TryAcquire, Submit                    Release: inbox and backlog empty
 //     IDLE ----------------------> HELD -----------------------------------------------> IDLE
@@ -36,30 +36,37 @@
 //                                     holder = 0, inbox != null or B
 //
 // Invariants
-//   L1  While holder = w + 1, exactly one call chain, on worker w, owns the shard's engine and the plain
-//       fields of its ShardState. While holder = 65535, nobody executes in the shard; the request that has
-//       the lease is in the queue of a shard with a higher number, or on its way there.
-//   L2  word = 0 means nothing is queued: TryAcquire needs a look at nothing else, and can never overtake
-//       a queued request. Hence a queued request waits for those before it and for nobody else.
-//   L3  B set  =>  holder = 0. (While held, the holder knows its backlog; the bit speaks to strangers.)
-//   L4  Every path out of HELD leads to IDLE, to a new holder, or to LEFT followed by RingOwner. From
-//       LEFT, whoever next submits to or polls the shard takes it. So nothing queued depends on one thread.
-//   L5  The queue is first in, first out in the order of the pushes; so requests of one worker on one
-//       shard keep their order. (A request on several shards has its place in each of its queues only
-//       when it gets there: R3 asks that its connection sends nothing else before it is answered.)
-//   L6  A request holds shards[0 .. granted) and waits only for shards[granted], which is higher. So
-//       the waits-for relation follows the order of shard numbers and has no cycle.
-//   L7  Execute, and the serving around it, never recurse: requests met on the way go through one loop
-//       whose list of held shards is threaded through the ShardStates themselves. Constant stack, no
-//       allocation.
-//   L8  One call of Submit, Release, ReleaseAll or Poll executes at most serve_batch_max requests from
-//       queues, plus the submitted one.
+//   L1  While holder = w + 1, exactly one call chain, on worker w, owns the shard's engine and the
+//       plain fields of its ShardState. While holder = 65535, nobody executes in the shard; the
+//       request that has the lease is in the queue of a shard with a higher number, or on its way
+//       there.
+//   L2  word = 0 means nothing is queued: TryAcquire needs a look at nothing else, and can never
+//       overtake a queued request. Hence a queued request waits for those before it and for nobody
+//       else.
+//   L3  B set  =>  holder = 0. (While held, the holder knows its backlog; the bit speaks to
+//       strangers.)
+//   L4  Every path out of HELD leads to IDLE, to a new holder, or to LEFT followed by RingOwner.
+//       From LEFT, whoever next submits to or polls the shard takes it. So nothing queued depends
+//       on one thread.
+//   L5  The queue is first in, first out in the order of the pushes; so requests of one worker on
+//       one shard keep their order. (A request on several shards has its place in each of its
+//       queues only when it gets there: R3 asks that its connection sends nothing else before it is
+//       answered.)
+//   L6  A request holds shards[0 .. granted) and waits only for shards[granted], which is higher.
+//       So the waits-for relation follows the order of shard numbers and has no cycle.
+//   L7  Execute, and the serving around it, never recurse: requests met on the way go through one
+//       loop whose list of held shards is threaded through the ShardStates themselves. Constant
+//       stack, no allocation.
+//   L8  One call of Submit, Release, ReleaseAll or Poll executes at most serve_batch_max requests
+//       from queues, plus the submitted one.
 //
-// Explored exhaustively by native/shard/model/lease.pml, driven under TSan by native/stress/lease_stress.cc.
+// Explored exhaustively by native/shard/model/lease.pml, driven under TSan by
+// native/stress/lease_stress.cc.
 //
-// Threads: every function from any thread that passes a worker number of its own as `self`; two threads
-// may not use one number at a time. Ownership: requests belong to their sender until Submit; then to
-// the table until Execute; in Execute the executor answers, and from then on the sender may free them.
+// Threads: every function from any thread that passes a worker number of its own as `self`; two
+// threads may not use one number at a time. Ownership: requests belong to their sender until
+// Submit; then to the table until Execute; in Execute the executor answers, and from then on the
+// sender may free them.
 #pragma once
 
 #include <atomic>
@@ -75,12 +82,12 @@ using ShardId = uint16_t;
 using WorkerId = uint16_t;
 
 /// Requests from queues that one call executes before it lets go and rings the owner. 64 short
-/// commands are some 30-60 us: long enough to make a hand-over rare under load, short enough that the
-/// worker's own sockets do not notice.
+/// commands are some 30-60 us: long enough to make a hand-over rare under load, short enough that
+/// the worker's own sockets do not notice.
 inline constexpr int kServeBatchMax = 64;
 
-/// What waits in a shard's queue; the engine derives from it. Plain fields: a request is published to
-/// other threads by the compare-and-swap that pushes it.
+/// What waits in a shard's queue; the engine derives from it. Plain fields: a request is published
+/// to other threads by the compare-and-swap that pushes it.
 struct Request {
   Request* queue_next = nullptr;    // private to the table
   const ShardId* shards = nullptr;  // ascending, distinct; must live as long as the request
@@ -92,16 +99,16 @@ struct Request {
 /// Implemented by the engine.
 class Executor {
  public:
-  /// Executes and answers `request`; called on worker `self` with all its leases held by self's call
-  /// chain. Its sender may free the request as soon as it is answered; the table does not touch it
-  /// after this call. Must not call the table, but for HeldBy.
+  /// Executes and answers `request`; called on worker `self` with all its leases held by self's
+  /// call chain. Its sender may free the request as soon as it is answered; the table does not
+  /// touch it after this call. Must not call the table, but for HeldBy.
   virtual void Execute(Request* request, WorkerId self) = 0;
 
-  /// `shard` was let go with requests queued, because the batch is used up. Must see to it that Poll(shard)
-  /// is called soon, on a thread that may be expected to have time: ring the owner, and have `self`
-  /// poll it as well at the end of its turn, in case the owner is busy elsewhere. Anybody who submits
-  /// to the shard meanwhile takes it too; polling a shard that needs nothing costs one load. Must not
-  /// call the table from inside.
+  /// `shard` was let go with requests queued, because the batch is used up. Must see to it that
+  /// Poll(shard) is called soon, on a thread that may be expected to have time: ring the owner, and
+  /// have `self` poll it as well at the end of its turn, in case the owner is busy elsewhere.
+  /// Anybody who submits to the shard meanwhile takes it too; polling a shard that needs nothing
+  /// costs one load. Must not call the table from inside.
   virtual void RingOwner(ShardId shard, WorkerId self) = 0;
 
  protected:
@@ -133,8 +140,8 @@ inline Request* InboxOf(uint64_t word) {
   return reinterpret_cast<Request*>(static_cast<uintptr_t>(word & kInboxMask));
 }
 
-/// Adds one to a counter that only the holder of the lease writes: no RMW needed. Readers may see an older
-/// value: relaxed, nothing hangs on it.
+/// Adds one to a counter that only the holder of the lease writes: no RMW needed. Readers may see
+/// an older value: relaxed, nothing hangs on it.
 inline void Bump(std::atomic<uint64_t>* counter, uint64_t by = 1) {
   counter->store(counter->load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
 }
@@ -195,14 +202,14 @@ class LeaseTable {
     return true;
   }
 
-  /// Gives a lease up that self holds from TryAcquire or TryAcquireAll. Requests that came meanwhile
-  /// are executed first, at most serve_batch_max of them.
+  /// Gives a lease up that self holds from TryAcquire or TryAcquireAll. Requests that came
+  /// meanwhile are executed first, at most serve_batch_max of them.
   void Release(ShardId shard, WorkerId self) {
     if (!TryRelease(shard, self)) ReleaseSlow(&shard, 1, self);
   }
 
-  /// All of `shards` (ascending, distinct), or nothing. On failure, those taken for a moment are given up
-  /// again as by Release, so requests of others may be executed inside.
+  /// All of `shards` (ascending, distinct), or nothing. On failure, those taken for a moment are
+  /// given up again as by Release, so requests of others may be executed inside.
   bool TryAcquireAll(const ShardId* shards, uint16_t count, WorkerId self);
 
   /// As Release for each, but with one batch for all.
@@ -210,20 +217,20 @@ class LeaseTable {
 
   // ---- Queued: somebody runs the request ----
 
-  /// Executes `request` here and now if all its leases are free, else leaves it where its next lease is
-  /// taken. Returns at once either way, perhaps after a batch of requests of others. The request
-  /// may be answered and gone on return. One worker's single-shard requests on one shard are executed in
-  /// the order submitted.
+  /// Executes `request` here and now if all its leases are free, else leaves it where its next
+  /// lease is taken. Returns at once either way, perhaps after a batch of requests of others. The
+  /// request may be answered and gone on return. One worker's single-shard requests on one shard
+  /// are executed in the order submitted.
   void Submit(Request* request, WorkerId self);
 
-  /// Takes the shard if it was left with work queued, and serves a batch. The owner's duty when rung, and
-  /// anybody's right.
+  /// Takes the shard if it was left with work queued, and serves a batch. The owner's duty when
+  /// rung, and anybody's right.
   void Poll(ShardId shard, WorkerId self);
 
   // ---- Looking ----
 
-  /// True if worker's call chain holds the lease. For CHECKs by that worker itself; seen from another
-  /// thread it may be out of date.
+  /// True if worker's call chain holds the lease. For CHECKs by that worker itself; seen from
+  /// another thread it may be out of date.
   bool HeldBy(ShardId shard, WorkerId worker) const {
     // relaxed: a thread sees its own writes, and nobody else writes the holder while we hold.
     const uint64_t word = shards_[shard].word.load(std::memory_order_relaxed);
@@ -236,7 +243,8 @@ class LeaseTable {
     return (word & ~lease_internal::kHolderMask) != 0;
   }
 
-  /// True if the shard needs a Poll: work queued, nobody has it. Cheap enough for a timer to ask all.
+  /// True if the shard needs a Poll: work queued, nobody has it. Cheap enough for a timer to ask
+  /// all.
   bool IsLeft(ShardId shard) const {
     const uint64_t word = shards_[shard].word.load(std::memory_order_relaxed);
     return word != 0 && lease_internal::HolderOf(word) == 0;
