@@ -48,7 +48,7 @@ Engine::Engine(const EngineConfig& config) : config_(config) {
   for (int shard = 0; shard < config.shards; shard++) {
     const ShardId id = static_cast<ShardId>(shard);
     keyspaces_.push_back(std::make_unique<Keyspace>(id, config.databases, &shard_counters(id),
-                                                    &database_counters(id, 0)));
+                                                    &database_counters(id, 0), &initial_clock));
   }
   output_limits_[static_cast<size_t>(ClientClass::kReplica)] = {256LL << 20, 64LL << 20, 60};
   output_limits_[static_cast<size_t>(ClientClass::kPubsub)] = {32LL << 20, 8LL << 20, 60};
@@ -90,7 +90,7 @@ void Engine::ResetStatistics() {
     for (size_t command = 0; command < layout_.commands; command++) {
       CommandCounters& of_command = command_counters(static_cast<WorkerId>(worker), command);
       of_command.calls.Set(0);
-      of_command.microseconds_x1024.Set(0);
+      of_command.nanoseconds.Set(0);
       of_command.rejected_calls.Set(0);
       of_command.failed_calls.Set(0);
     }

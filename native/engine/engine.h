@@ -122,6 +122,10 @@ class Engine {
   std::atomic<bool> active_expire{true};   // DEBUG SET-ACTIVE-EXPIRE
   std::atomic<bool> cron_paused{false};    // DEBUG PAUSE-CRON
 
+  /// What a new entry's 24-bit clock starts with (seconds, or minutes and LFU counter). A hint that may
+  /// be a moment old: relaxed.
+  std::atomic<uint32_t> initial_clock{0};
+
   // ---- Hooks; null while nobody listens, so that they cost one predicted branch ----
   std::atomic<EventSink*> event_sink{nullptr};
   std::atomic<PropagationSink*> propagation_sink{nullptr};

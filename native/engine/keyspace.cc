@@ -35,8 +35,11 @@ void SeedKeyHash(const uint8_t seed[16]) { std::memcpy(&g_hash_key, seed, sizeof
 uint64_t HashKey(std::string_view key) { return SipHash(key, g_hash_key); }
 
 Keyspace::Keyspace(ShardId id, int databases, ShardCounters* counters,
-                   DatabaseCounters* database_counters)
-    : id_(id), counters_(counters), database_counters_(database_counters) {
+                   DatabaseCounters* database_counters, const std::atomic<uint32_t>* initial_clock)
+    : id_(id),
+      initial_clock_(initial_clock),
+      counters_(counters),
+      database_counters_(database_counters) {
   for (int i = 0; i < databases; i++) {
     databases_.push_back(std::make_unique<Database>(&heap_));
     databases_.back()->counters = &database_counters_[i];
@@ -57,7 +60,7 @@ Entry* Keyspace::AllocateEntry(std::string_view key, bool has_expiry, bool is_in
   Entry* entry = static_cast<Entry*>(heap_.Allocate(size));
   entry->Initialize(key, has_expiry, is_inline, value_length);
   entry->epoch = epoch_;
-  entry->set_clock24(initial_clock_);
+  entry->set_clock24(initial_clock_->load(std::memory_order_relaxed));
   return entry;
 }
 

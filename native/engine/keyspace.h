@@ -14,6 +14,7 @@
 // may move an entry take the handle by reference or return a new one.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -84,7 +85,9 @@ struct AccessClock {
 
 class Keyspace {
  public:
-  Keyspace(ShardId id, int databases, ShardCounters* counters, DatabaseCounters* database_counters);
+  /// `initial_clock` is the 24-bit clock that new entries start with, kept up to date by the workers.
+  Keyspace(ShardId id, int databases, ShardCounters* counters, DatabaseCounters* database_counters,
+           const std::atomic<uint32_t>* initial_clock);
   ~Keyspace();
   Keyspace(const Keyspace&) = delete;
   Keyspace& operator=(const Keyspace&) = delete;
@@ -158,8 +161,6 @@ class Keyspace {
   /// Snapshot epoch stamped into entries on every write (R7).
   void set_epoch(uint8_t epoch) { epoch_ = epoch; }
   uint8_t epoch() const { return epoch_; }
-  /// Clock that new entries start with; updated by the workers as time goes by.
-  void set_initial_clock(uint32_t clock24) { initial_clock_ = clock24; }
 
   /// Full structural check of all databases. O(n).
   void Validate();
@@ -177,7 +178,7 @@ class Keyspace {
 
   ShardId id_;
   uint8_t epoch_ = 0;
-  uint32_t initial_clock_ = 0;
+  const std::atomic<uint32_t>* initial_clock_;
   SlabHeap heap_;
   std::vector<std::unique_ptr<Database>> databases_;
   ShardCounters* counters_;

@@ -20,8 +20,8 @@ export interface EngineOptions {
   databases: number;
   /** Run commands where the bytes are (true), or always on the shard's owner (false; measurement layout). */
   inPlace: boolean;
-  /** Zero-filled memory of `statsBytes(workers, shards)` bytes for counters, layout in counters.gen.ts. */
-  stats: SharedArrayBuffer;
+  /** Zero-filled memory of `statsBytes(…)` bytes for counters, wrapped in a Uint8Array; layout: `statsLayout()`. */
+  stats: Uint8Array;
   /** 40 lower-case hex digits, as INFO's run_id. */
   runId: string;
 }
@@ -57,9 +57,26 @@ export interface ClientFilter {
   skipId?: bigint;
 }
 
+/**
+ * Where the counters are: four groups of 64-bit cells behind each other, each an array of records.
+ * worker[w], shard[s], database[s * databases + d], command[w * commands + c]. Field names in cell order;
+ * `stride` in bytes. `commands` names the records of the command group (full table names, dense ids).
+ */
+export interface StatsLayout {
+  worker: { fields: string[]; stride: number };
+  shard: { fields: string[]; stride: number };
+  database: { fields: string[]; stride: number };
+  command: { fields: string[]; stride: number };
+  commands: string[];
+}
+
 export interface NativeAddon {
   /** Bytes of the counter memory an engine of this size wants. */
-  statsBytes(workers: number, shards: number): number;
+  statsBytes(workers: number, shards: number, databases: number): number;
+  /** Names and strides of all counters. */
+  statsLayout(): StatsLayout;
+  /** CONFIG RESETSTAT: zeroes the counters that Redis zeroes. */
+  resetStats(engine: number): void;
   /** Creates an engine; returns its number. Main thread. */
   createEngine(options: EngineOptions): number;
   /** Sets a run-time option by its redis.conf name (those in ENGINE_OPTIONS). Any thread. Strings are for

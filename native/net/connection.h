@@ -1,0 +1,80 @@
+// Connection: one client socket with its input, output and session.
+//
+// Input. Bytes are read into a buffer of the worker's and parsed there; only what is left of an
+// incomplete command (or of commands behind a parked one) moves into a buffer of the connection's own.
+// So an idle connection owns neither an input nor an output buffer.
+//
+// States, one at a time:
+//
+//          command handed over                       answered
+//   ACTIVE --------------------> PARKED ------------------------------> ACTIVE
+//     |                            | socket fails or client is killed
+//     | error, QUIT, kill          v
+//     +-----------------------> CLOSING --> freed by its worker (when parked: once answered)
+//
+// PARKED: a request of this connection waits at a shard or in TypeScript; nothing more of its input is
+// executed until the answer is there (R3).
+//
+// Thread: the I/O worker that owns it, only.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "engine/session.h"
+#include "resp/reply_builder.h"
+#include "resp/request_parser.h"
+
+namespace sherd::net {
+
+/// Unread input that outlives the call that read it. Grows to what is needed, gives memory back when
+/// it is empty.
+class InputBuffer {
+ public:
+  InputBuffer() = default;
+  ~InputBuffer();
+  InputBuffer(const InputBuffer&) = delete;
+  InputBuffer& operator=(const InputBuffer&) = delete;
+
+  std::string_view view() const { return {data_ + begin_, end_ - begin_}; }
+  bool empty() const { return begin_ == end_; }
+  size_t size() const { return end_ - begin_; }
+  size_t capacity() const { return capacity_; }
+
+  /// Room for `size` bytes behind the content; may move the content.
+  char* Reserve(size_t size);
+  /// Bytes of room behind the content as it is.
+  size_t room() const { return capacity_ - end_; }
+  void Commit(size_t size) { end_ += size; }
+  void Append(std::string_view bytes);
+  /// Drops bytes from the front.
+  void Consume(size_t size);
+  void Free();
+
+ private:
+  char* data_ = nullptr;
+  size_t begin_ = 0;
+  size_t end_ = 0;
+  size_t capacity_ = 0;
+};
+
+enum class ConnectionState : uint8_t { kActive, kParked, kClosing };
+
+struct Connection {
+  engine::Session session;
+  resp::RequestParser parser;
+  InputBuffer input;
+  resp::OutputBuffer output;
+  ConnectionState state = ConnectionState::kActive;
+  bool readable = false;         // the socket may hold bytes that we have not read (edge-triggered)
+  bool writable = true;          // the last write took all it was given
+  bool in_ready_list = false;
+  bool has_hung_up = false;      // the peer closed or reset; no more input
+  bool waits_for_answer = false;  // a request of ours is on its way (parked, or closing while parked)
+  bool skip_answer = false;      // CLIENT REPLY OFF or SKIP covers the answer
+  bool is_on_scratch = false;    // output is on loan of the worker's scratch block
+  int64_t soft_limit_since_ms = 0;  // when the output first passed its soft limit, 0: it has not
+  size_t index = 0;              // place in the worker's list of connections
+};
+
+}  // namespace sherd::net

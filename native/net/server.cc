@@ -1,0 +1,187 @@
+// Server: listeners, and the execution of commands that came through a queue.
+#include "net/server.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/clock.h"
+#include "net/worker.h"
+
+namespace sherd::net {
+
+Server::Server(const engine::EngineConfig& config, const engine::HandlerTable* handlers)
+    : engine_(config),
+      handlers_(handlers),
+      leases_(static_cast<uint16_t>(config.shards), static_cast<uint16_t>(config.workers), this),
+      mesh_(static_cast<uint16_t>(config.workers)),
+      connection_counts_(new std::atomic<int>[static_cast<size_t>(config.workers)]) {
+  for (int i = 0; i < config.workers; i++) {
+    connection_counts_[static_cast<size_t>(i)].store(0, std::memory_order_relaxed);
+    workers_.push_back(std::make_unique<Worker>(this, static_cast<engine::WorkerId>(i)));
+  }
+}
+
+Server::~Server() { CloseListeners(); }
+
+// ---- Listeners ----
+
+Server::ListenResult Server::AddListener(std::unique_ptr<Listener> listener) {
+  ListenResult result;
+  result.port = listener->port;
+  for (auto& worker : workers_) worker->AddListener(listener.get());
+  listeners_.push_back(std::move(listener));
+  return result;
+}
+
+Server::ListenResult Server::ListenTcp(const std::string& address, int port, int backlog) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  const bool is_any6 = address == "::*";
+  const bool is_any4 = address == "*";
+  if (is_any4) hints.ai_family = AF_INET;
+  if (is_any6) hints.ai_family = AF_INET6;
+  addrinfo* found = nullptr;
+  const std::string port_text = std::to_string(port);
+  if (getaddrinfo(is_any4 || is_any6 ? nullptr : address.c_str(), port_text.c_str(), &hints, &found) != 0) {
+    return {0, EADDRNOTAVAIL};
+  }
+  ListenResult result{0, EADDRNOTAVAIL};
+  for (addrinfo* at = found; at != nullptr; at = at->ai_next) {
+    const int fd = socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+      result.error = errno;
+      continue;
+    }
+    const int one = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (at->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+    if (bind(fd, at->ai_addr, at->ai_addrlen) != 0 || listen(fd, backlog) != 0) {
+      result.error = errno;
+      close(fd);
+      continue;
+    }
+    sockaddr_storage bound{};
+    socklen_t length = sizeof bound;
+    getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &length);
+    auto listener = std::make_unique<Listener>();
+    listener->fd = fd;
+    listener->port = ntohs(bound.ss_family == AF_INET6
+                               ? reinterpret_cast<sockaddr_in6*>(&bound)->sin6_port
+                               : reinterpret_cast<sockaddr_in*>(&bound)->sin_port);
+    result = AddListener(std::move(listener));
+    break;
+  }
+  freeaddrinfo(found);
+  return result;
+}
+
+Server::ListenResult Server::ListenUnix(const std::string& path, int permissions, int backlog) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return {0, ENAMETOOLONG};
+  std::memcpy(address.sun_path, path.data(), path.size());
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return {0, errno};
+  unlink(path.c_str());  // as Redis: a stale socket of a dead server must not stop the start
+  if (bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || listen(fd, backlog) != 0) {
+    const int error = errno;
+    close(fd);
+    return {0, error};
+  }
+  if (permissions != 0) chmod(path.c_str(), static_cast<mode_t>(permissions));
+  auto listener = std::make_unique<Listener>();
+  listener->fd = fd;
+  listener->is_unix = true;
+  listener->path = path;
+  return AddListener(std::move(listener));
+}
+
+void Server::CloseListeners() {
+  for (auto& listener : listeners_) {
+    for (auto& worker : workers_) worker->RemoveListener(listener.get());
+    close(listener->fd);
+    listener->fd = -1;
+    if (listener->is_unix) unlink(listener->path.c_str());
+  }
+  // The objects stay: a worker may still hold an event that names one.
+}
+
+engine::WorkerId Server::AssignConnection() {
+  size_t best = 0;
+  for (size_t i = 1; i < workers_.size(); i++) {
+    // relaxed: a guess is enough to spread load.
+    if (connection_counts_[i].load(std::memory_order_relaxed) <
+        connection_counts_[best].load(std::memory_order_relaxed)) {
+      best = i;
+    }
+  }
+  connection_counts_[best].fetch_add(1, std::memory_order_relaxed);
+  return static_cast<engine::WorkerId>(best);
+}
+
+void Server::UnassignConnection(engine::WorkerId worker) {
+  connection_counts_[worker].fetch_sub(1, std::memory_order_relaxed);
+}
+
+// ---- Execution ----
+
+void RunCommand(engine::CommandContext& ctx, engine::Handler handler, uint64_t* tick) {
+  const uint32_t errors_before = ctx.reply.errors();
+  handler(ctx);
+  const uint64_t end = CycleClock::Now();
+  engine::CommandCounters& counters =
+      ctx.engine.command_counters(ctx.worker, static_cast<size_t>(ctx.spec->id));
+  counters.calls.Increment();
+  counters.nanoseconds.Add(CycleClock::ToNs(end - *tick));
+  *tick = end;
+  ctx.counters->commands_processed.Increment();
+  if (__builtin_expect(ctx.reply.errors() != errors_before, 0)) {
+    counters.failed_calls.Increment();
+    ctx.counters->error_replies.Add(ctx.reply.errors() - errors_before);
+  }
+  if (ctx.dirty() == 0) return;
+  ctx.counters->dirty.Add(static_cast<uint64_t>(ctx.dirty()));
+  if (__builtin_expect(ctx.is_propagating(), 0) && !ctx.has_propagated()) ctx.Propagate(ctx.db, ctx.args);
+}
+
+void Server::Execute(shard::Request* base, shard::WorkerId self) {
+  QueuedRequest* request = static_cast<QueuedRequest*>(base);
+  Worker& worker = *workers_[self];
+  resp::ReplyBuilder reply(&request->reply, request->resp);
+  engine::CommandContext ctx(engine_, reply);
+  worker.PrepareContext(&ctx);
+  ctx.spec = request->spec;
+  ctx.args = request->args;
+  ctx.keys = request->keys;
+  ctx.db = request->db;
+  ctx.no_touch = request->no_touch;
+  ctx.client_id = request->client_id;
+  uint64_t tick = CycleClock::Now();
+  RunCommand(ctx, request->handler, &tick);
+  if (request->origin == self) {
+    worker.AnswerLocally(request);
+  } else {
+    ctx.counters->commands_served_for_others.Increment();
+    mesh_.Send(self, request->origin, ring::Frame::Of(static_cast<uint8_t>(FrameType::kAnswer), 0, request));
+  }
+}
+
+void Server::RingOwner(shard::ShardId shard, shard::WorkerId self) {
+  workers_[self]->PollLater(shard);
+  const engine::WorkerId owner = engine_.OwnerOf(shard);
+  if (owner == self) return;
+  mesh_.Send(self, owner, ring::Frame::Of(static_cast<uint8_t>(FrameType::kPollShard), shard, uint64_t{0}));
+}
+
+}  // namespace sherd::net

@@ -1,0 +1,279 @@
+// Worker: the turn of the loop. See worker.h.
+#include "net/worker.h"
+
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+
+namespace sherd::net {
+
+namespace {
+
+// Events fetched at once; more are left for the next round of the same turn.
+constexpr int kEventsMax = 128;
+// Rounds of one turn, after which libuv (timers, JavaScript) gets its turn.
+constexpr int kRoundsMax = 16;
+// One read takes at most this much; a connection with more to say is served again after the others.
+constexpr size_t kReadBytes = 64 * 1024;
+// Replies of a batch are built here; a batch with more goes on in blocks of the connection's own.
+constexpr size_t kScratchBytes = 64 * 1024;
+
+// epoll_data carries a pointer; its low bits say to what.
+constexpr uint64_t kTagMask = 7;
+constexpr uint64_t kTagConnection = 0;
+constexpr uint64_t kTagListener = 1;
+constexpr uint64_t kTagBell = 2;
+
+}  // namespace
+
+Worker::Worker(Server* server, engine::WorkerId index)
+    : server_(server),
+      engine_(server->engine()),
+      index_(index),
+      counters_(server->engine().worker_counters(index)),
+      debug_id_(FindCommand("debug")->id),
+      read_buffer_(new char[kReadBytes]),
+      scratch_(new char[kScratchBytes]) {
+  epoll_fd_ = epoll_create1(EPOLL_CLOEXEC);
+  CHECK(epoll_fd_ >= 0);
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLET;
+  event.data.u64 = kTagBell;
+  CHECK(epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, server->mesh().bell(index).fd(), &event) == 0);
+  args_.reserve(256);
+  window_.reserve(64);
+  RefreshClock();
+}
+
+Worker::~Worker() {
+  Stop();
+  close(epoll_fd_);
+}
+
+void Worker::Start(std::function<void(ControlCall&&)> on_control) {
+  on_control_ = std::move(on_control);
+  is_running_ = true;
+}
+
+void Worker::Stop() {
+  if (!is_running_) return;
+  is_running_ = false;
+  while (!connections_.empty()) Close(connections_.back());
+  for (Connection* connection : dead_) delete connection;
+  dead_.clear();
+}
+
+void Worker::AddListener(Listener* listener) {
+  epoll_event event{};
+  // Exclusive: one waiting worker is woken for a new connection, not all of them.
+  event.events = EPOLLIN | EPOLLEXCLUSIVE;
+  event.data.u64 = reinterpret_cast<uint64_t>(listener) | kTagListener;
+  CHECK(epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, listener->fd, &event) == 0);
+}
+
+void Worker::RemoveListener(Listener* listener) {
+  epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, listener->fd, nullptr);
+}
+
+// ---- The turn ----
+
+void Worker::RunOnce() {
+  if (!is_running_) return;
+  is_in_turn_ = true;
+  ring::Doorbell& bell = server_->mesh().bell(index_);
+  bell.Awake();
+  epoll_event events[kEventsMax];
+  for (int round = 0; round < kRoundsMax; round++) {
+    counters_.loop_iterations.Increment();
+    const int count = epoll_wait(epoll_fd_, events, kEventsMax, 0);
+    RefreshClock();
+    if (count > 0) HandleEvents(events, count);
+    server_->mesh().Drain(index_, [this](engine::WorkerId from, const ring::Frame& frame) {
+      HandleFrame(from, frame);
+    });
+    ServeLists();
+    const bool more_background = RunBackgroundSlice();
+    server_->mesh().Flush(index_);
+    if (count == kEventsMax || more_background) continue;
+    if (bell.PrepareToSleep([this] { return HasWork(); })) {
+      is_in_turn_ = false;
+      return;
+    }
+  }
+  // Out of rounds with work left: our own bell brings us back after libuv has had its turn.
+  (void)bell.PrepareToSleep([] { return false; });
+  bell.Ring();
+  is_in_turn_ = false;
+}
+
+bool Worker::HasWork() {
+  return !ready_.empty() || !answered_.empty() || !shards_to_poll_.empty() || !control_replies_.empty() ||
+         server_->mesh().HasWork(index_);
+}
+
+void Worker::HandleEvents(const epoll_event* events, int count) {
+  for (int i = 0; i < count; i++) {
+    const uint64_t data = events[i].data.u64;
+    if ((data & kTagMask) == kTagListener) {
+      Accept(reinterpret_cast<Listener*>(data & ~kTagMask));
+      continue;
+    }
+    if ((data & kTagMask) == kTagBell) continue;  // edge-triggered: the rings are drained anyway
+    Connection* connection = reinterpret_cast<Connection*>(data & ~kTagMask);
+    static_assert(kTagConnection == 0);
+    if (connection->state == ConnectionState::kClosing) continue;
+    const uint32_t what = events[i].events;
+    if ((what & EPOLLOUT) != 0 && !connection->writable) {
+      connection->writable = true;
+      Flush(connection);
+    }
+    if ((what & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
+      connection->readable = true;
+      if (connection->state == ConnectionState::kActive) ReadAndServe(connection);
+      // A parked connection is read when it is answered; but one that is gone should not wait so long.
+      if (connection->state == ConnectionState::kParked && (what & (EPOLLHUP | EPOLLERR)) != 0) {
+        Close(connection);
+      }
+    }
+  }
+}
+
+void Worker::HandleFrame(engine::WorkerId, const ring::Frame& frame) {
+  switch (static_cast<FrameType>(frame.type())) {
+    case FrameType::kSubmit:
+      server_->leases().Submit(frame.pointer<QueuedRequest>(), index_);
+      return;
+    case FrameType::kAnswer:
+      answered_.push_back(frame.pointer<QueuedRequest>());
+      return;
+    case FrameType::kPollShard:
+      shards_to_poll_.push_back(static_cast<engine::ShardId>(frame.payload()));
+      return;
+    case FrameType::kConnection:
+      Adopt(static_cast<int>(frame.payload()), frame.pointer<Listener>());
+      return;
+    case FrameType::kPollControl:
+      return;
+  }
+  CHECK_MSG(false, "unknown frame type");
+}
+
+void Worker::MarkReady(Connection* connection) {
+  if (connection->in_ready_list) return;
+  connection->in_ready_list = true;
+  ready_.push_back(connection);
+}
+
+void Worker::ServeLists() {
+  PollShards();
+  DeliverAnswers();
+  DeliverControlReplies();
+  ready_now_.swap(ready_);
+  for (Connection* connection : ready_now_) {
+    connection->in_ready_list = false;
+    if (connection->state == ConnectionState::kActive) ReadAndServe(connection);
+  }
+  ready_now_.clear();
+  // Control commands go to TypeScript last, when all sockets have been served. A handler may answer at
+  // once, through AnswerControl.
+  while (!control_calls_.empty()) {
+    std::vector<ControlCall> calls;
+    calls.swap(control_calls_);
+    for (ControlCall& call : calls) on_control_(std::move(call));
+  }
+  for (Connection* connection : dead_) {
+    if (!connection->in_ready_list) delete connection;
+  }
+  std::erase_if(dead_, [](Connection* connection) { return !connection->in_ready_list; });
+}
+
+void Worker::PollShards() {
+  if (shards_to_poll_.empty()) return;
+  std::vector<engine::ShardId> shards;
+  shards.swap(shards_to_poll_);
+  for (engine::ShardId shard : shards) server_->leases().Poll(shard, index_);
+}
+
+void Worker::DeliverAnswers() {
+  while (!answered_.empty()) {
+    std::vector<QueuedRequest*> answered;
+    answered.swap(answered_);
+    for (QueuedRequest* request : answered) {
+      Connection* connection = request->connection;
+      connection->waits_for_answer = false;
+      if (connection->state == ConnectionState::kClosing) {
+        dead_.push_back(connection);
+      } else {
+        if (!connection->skip_answer) connection->output.AppendBuffer(request->reply);
+        connection->skip_answer = false;
+        Resume(connection);
+      }
+      delete request;
+    }
+  }
+}
+
+void Worker::DeliverControlReplies() {
+  while (!control_replies_.empty()) {
+    std::vector<std::pair<uint64_t, std::string>> replies;
+    replies.swap(control_replies_);
+    for (auto& [token, reply] : replies) {
+      Connection* connection = FinishControl(token, !reply.empty() && reply[0] == '-');
+      if (connection == nullptr) continue;
+      connection->waits_for_answer = false;
+      if (connection->state == ConnectionState::kClosing) {
+        dead_.push_back(connection);
+        continue;
+      }
+      if (!connection->skip_answer) connection->output.Append(reply);
+      connection->skip_answer = false;
+      Resume(connection);
+    }
+  }
+}
+
+/// Takes a control command off the list of those under way and counts the call.
+Connection* Worker::FinishControl(uint64_t token, bool failed) {
+  for (PendingControl& pending : pending_control_) {
+    if (pending.token != token) continue;
+    Connection* connection = pending.connection;
+    engine::CommandCounters& counters =
+        engine_.command_counters(index_, static_cast<size_t>(pending.spec->id));
+    counters.calls.Increment();
+    counters.nanoseconds.Add(CycleClock::ToNs(CycleClock::Now() - pending.started));
+    if (failed) counters.failed_calls.Increment();
+    if (failed) counters_.error_replies.Increment();
+    counters_.commands_processed.Increment();
+    pending = pending_control_.back();
+    pending_control_.pop_back();
+    return connection;
+  }
+  return nullptr;
+}
+
+/// An answered connection goes on with what it had sent behind the command.
+void Worker::Resume(Connection* connection) {
+  connection->state = ConnectionState::kActive;
+  if (!connection->input.empty()) {
+    ServeInput(connection);
+  } else {
+    Flush(connection);
+  }
+  if (connection->state == ConnectionState::kActive && connection->readable) MarkReady(connection);
+}
+
+void Worker::AnswerControl(uint64_t token, std::string_view reply) {
+  control_replies_.emplace_back(token, std::string(reply));
+  if (!is_in_turn_) server_->mesh().bell(index_).Ring();
+}
+
+void Worker::PrepareContext(engine::CommandContext* ctx) {
+  ctx->now_ms = now_ms_;
+  ctx->worker = index_;
+  ctx->counters = &counters_;
+  ctx->clock = clock_;
+}
+
+}  // namespace sherd::net

@@ -1,0 +1,229 @@
+// Worker: one I/O thread: its epoll set, its connections, and the batch of commands it is running.
+//
+// It has no thread of its own: a Node worker_thread calls RunOnce() whenever its epoll descriptor is
+// readable (libuv polls it), and Cron() from a timer. RunOnce never blocks.
+//
+// LIFE OF A BATCH. A read yields many pipelined commands. They are parsed ahead, a window at a time, and
+// for each the key's hash is computed and its bucket prefetched; then the entries are prefetched; then
+// the commands run in order. By the time a command looks its key up, both cache lines are on their way.
+//
+//   read -> [parse, hash, prefetch bucket] x window -> [prefetch entry] x window -> [run] x window -> write
+//
+// A command runs in place if the leases of its shards are free, else it is queued and its connection is
+// parked (R2, R3).
+//
+// Thread: the worker's own, but for PostToControl... and what says otherwise.
+#pragma once
+
+#include <sys/epoll.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/command_context.h"
+#include "engine/handlers.h"
+#include "net/connection.h"
+#include "net/server.h"
+
+namespace sherd::net {
+
+/// A command for the control plane (TypeScript), waiting for its reply.
+struct ControlCall {
+  uint64_t token;
+  const CommandSpec* spec;
+  std::vector<std::string> args;
+  int resp;
+  uint64_t client_id;
+  int db;
+};
+
+/// Filter of CLIENT LIST and CLIENT KILL.
+struct ClientFilter {
+  std::vector<uint64_t> ids;
+  std::string address, local_address, user, type;
+  bool has_address = false, has_local_address = false, has_user = false, has_type = false;
+  int64_t max_age_sec = -1;
+  uint64_t skip_id = 0;
+  bool has_ids = false;
+};
+
+class Worker {
+ public:
+  Worker(Server* server, engine::WorkerId index);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  engine::WorkerId index() const { return index_; }
+  /// What libuv polls for reading.
+  int epoll_fd() const { return epoll_fd_; }
+
+  /// `on_control` gets each control command, on the worker's thread, from within RunOnce().
+  void Start(std::function<void(ControlCall&&)> on_control);
+  /// Closes all connections and stops serving.
+  void Stop();
+
+  /// Serves whatever is ready. Returns when nothing is left or its turn is over.
+  void RunOnce();
+  /// Timer duty, hz times a second: expiry, deferred frees, time-outs, output limits, left shards.
+  void Cron();
+
+  /// Accepts from a listener; the main thread adds and removes them.
+  void AddListener(Listener* listener);
+  void RemoveListener(Listener* listener);
+
+  // ---- Control plane, worker's thread ----
+  void AnswerControl(uint64_t token, std::string_view reply);
+  std::string DescribeClients(const ClientFilter& filter);
+  int KillClients(const ClientFilter& filter);
+
+  // ---- Server, on this worker's thread ----
+  /// A request of this worker's was executed on this thread.
+  void AnswerLocally(QueuedRequest* request) { answered_.push_back(request); }
+  void PollLater(engine::ShardId shard) { shards_to_poll_.push_back(shard); }
+  /// Fills what all commands of this worker share.
+  void PrepareContext(engine::CommandContext* ctx);
+
+ private:
+  struct ParsedCommand {
+    const CommandSpec* spec;
+    uint32_t first_arg, arg_count;
+    size_t end;             // offset behind the command in the input
+    engine::Key key;        // the first key, where its place is simple
+    bool has_key;
+  };
+  enum class Outcome : uint8_t { kDone, kParked, kClose };
+
+  // ---- Events (worker.cc) ----
+  void HandleEvents(const epoll_event* events, int count);
+  void HandleFrame(engine::WorkerId from, const ring::Frame& frame);
+  bool HasWork();
+  void ServeLists();
+  void DeliverAnswers();
+  void DeliverControlReplies();
+  void PollShards();
+  void MarkReady(Connection* connection);
+  void Resume(Connection* connection);
+  Connection* FinishControl(uint64_t token, bool failed);
+
+  // ---- Sockets (worker_io.cc) ----
+  void Accept(Listener* listener);
+  void Adopt(int fd, Listener* listener);
+  void Reject(int fd, std::string_view text);
+  void ReadAndServe(Connection* connection);
+  ssize_t ReadSome(Connection* connection, char* buffer, size_t size);
+  bool ReadIntoInput(Connection* connection);
+  void ServeInput(Connection* connection);
+  void KeepInput(Connection* connection, std::string_view rest);
+  void PauseAccepting(Listener* listener);
+  void Flush(Connection* connection);
+  void Close(Connection* connection);
+  bool IsOverOutputLimit(Connection* connection);
+  bool CheckInputLimit(Connection* connection);
+  void BorrowScratch(Connection* connection);
+  void ReturnScratch(Connection* connection);
+
+  // ---- Commands (worker_commands.cc) ----
+  size_t Serve(Connection* connection, std::string_view input);
+  size_t ParseWindow(Connection* connection, std::string_view input, resp::ParseStatus* status);
+  void PrefetchEntries(const Connection& connection);
+  Outcome RunParsed(Connection* connection, const ParsedCommand& command);
+  void AddToWindow(const std::vector<std::string_view>& args, size_t end);
+  Outcome Dispatch(Connection* connection, const CommandSpec* spec, const engine::HandlerRow& row,
+                   std::span<const std::string_view> args, const engine::Key* key);
+  bool IsDebugAllowed(const engine::Session& session) const;
+  void SendError(Connection* connection, std::string_view text);
+  void Park(Connection* connection);
+  bool MayRunHere(engine::ShardId shard) const;
+  Outcome RunOnShard(Connection* connection, const CommandSpec* spec, engine::Handler handler,
+                     std::span<const std::string_view> args, const engine::Key& key);
+  Outcome RunOnKeys(Connection* connection, const CommandSpec* spec, engine::Handler handler,
+                    std::span<const std::string_view> args);
+  Outcome RunOnSet(Connection* connection, const CommandSpec* spec, engine::Handler handler,
+                   std::span<const std::string_view> args);
+  bool Refuse(Connection* connection, const CommandSpec* spec, std::span<const std::string_view> args);
+  void RefuseUnknown(Connection* connection, const CommandSpec* container,
+                     std::span<const std::string_view> args);
+  Outcome RunOnConnection(Connection* connection, const CommandSpec* spec, engine::Handler handler,
+                          std::span<const std::string_view> args);
+  Outcome RunOnShards(Connection* connection, const CommandSpec* spec, engine::Handler handler,
+                      std::span<const std::string_view> args, engine::ShardId first_shard);
+  void RunHere(Connection* connection, const CommandSpec* spec, engine::Handler handler,
+               std::span<const std::string_view> args, std::span<const engine::Key> keys);
+  Outcome Queue(Connection* connection, const CommandSpec* spec, engine::Handler handler,
+                std::span<const std::string_view> args, std::span<const engine::Key> keys,
+                std::span<const shard::ShardId> shards);
+  Outcome CallControl(Connection* connection, const CommandSpec* spec,
+                      std::span<const std::string_view> args);
+  bool TakeLease(engine::ShardId shard);
+  void BeginReply(Connection* connection);
+  void EndReply(Connection* connection);
+
+  // ---- Cron (worker_cron.cc) ----
+  void RefreshClock();
+  bool RunBackgroundSlice();
+  bool ExpireSlice(int64_t deadline_ns);
+  bool FreeSlice(int64_t deadline_ns);
+  void CheckConnections();
+  bool ExpireDatabase(engine::ShardId shard, int db, int64_t deadline_ns);
+  void UpdateShardCounters(engine::ShardId shard);
+
+  Server* const server_;
+  engine::Engine& engine_;
+  const engine::WorkerId index_;
+  engine::WorkerCounters& counters_;
+  const CommandId debug_id_;
+  int epoll_fd_ = -1;
+  bool is_running_ = false;
+  bool is_in_turn_ = false;
+  std::function<void(ControlCall&&)> on_control_;
+
+  engine::OutputLimit output_limit_;          // of class normal, refreshed by Cron
+  std::vector<Listener*> paused_listeners_;   // out of descriptors when we last accepted
+  std::vector<Connection*> connections_;
+  std::vector<Connection*> ready_;            // to be served again this turn or the next
+  std::vector<Connection*> ready_now_;        // scratch of ServeLists
+  std::vector<Connection*> dead_;             // closed, freed at the end of the turn
+  std::vector<QueuedRequest*> answered_;
+  std::vector<engine::ShardId> shards_to_poll_;
+
+  // Control commands under way.
+  uint64_t next_token_ = 1;
+  struct PendingControl {
+    uint64_t token;
+    Connection* connection;
+    const CommandSpec* spec;
+    uint64_t started;       // CycleClock
+  };
+  std::vector<PendingControl> pending_control_;
+  std::vector<ControlCall> control_calls_;    // to be handed over at the end of the turn
+  std::vector<std::pair<uint64_t, std::string>> control_replies_;
+
+  // The batch under way.
+  std::unique_ptr<char[]> read_buffer_;
+  std::unique_ptr<char[]> scratch_;
+  std::vector<std::string_view> args_;
+  std::vector<ParsedCommand> window_;
+  std::vector<engine::Key> keys_;
+  std::vector<shard::ShardId> shards_;
+  std::vector<uint32_t> key_positions_;
+  resp::OutputBuffer::Mark reply_mark_;
+  engine::AccessClock clock_;
+  int64_t now_ms_ = 0;
+  int64_t last_second_ = 0;
+  uint64_t tick_ = 0;                         // CycleClock at the end of the last command
+  size_t expire_shard_ = 0;                   // where the expiry cycle goes on
+  int expire_db_ = 0;
+  size_t expire_buckets_left_ = 0;            // this tick's share of the sweep
+  bool has_deferred_frees_ = false;
+};
+
+/// The line of CLIENT LIST for one connection, without the line end.
+void DescribeConnection(const Connection& connection, int64_t now_ms, std::string* line);
+/// The same for the session of a connection, on its worker's thread (CLIENT INFO).
+void DescribeSession(const engine::Session& session, std::string* line);
+
+}  // namespace sherd::net

@@ -1,0 +1,445 @@
+// Worker: from bytes to executed commands. See worker.h for the life of a batch.
+#include <algorithm>
+
+#include "base/clock.h"
+#include "base/strings.h"
+#include "engine/errors.h"
+#include "net/worker.h"
+
+namespace sherd::net {
+
+namespace {
+
+// Commands parsed and prefetched ahead of execution. Beyond about 16 the first lines are evicted or the
+// line-fill buffers are full anyway; measured in ARCHITECTURE.
+constexpr size_t kWindow = 16;
+// How often a busy lease is looked at before its command is queued. A holder needs some 300 ns for a
+// short command; queueing costs more than that on both sides.
+constexpr int kLeaseSpins = 24;
+
+constexpr std::string_view kDebugRefused =
+    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it "
+    "from a local connection, otherwise you need to set this option in the configuration file, and then "
+    "restart the server.";
+
+inline void SpinPause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+/// What "%.128s" prints: up to 128 bytes, or to the first NUL.
+std::string_view Clip(std::string_view text, size_t max = 128) {
+  text = text.substr(0, max);
+  const size_t nul = text.find('\0');
+  return nul == std::string_view::npos ? text : text.substr(0, nul);
+}
+
+}  // namespace
+
+// ---- Parse ahead ----
+
+size_t Worker::Serve(Connection* connection, std::string_view input) {
+  size_t consumed = 0;
+  while (connection->state == ConnectionState::kActive) {
+    resp::ParseStatus status;
+    const size_t bytes = ParseWindow(connection, input.substr(consumed), &status);
+    PrefetchEntries(*connection);
+    tick_ = CycleClock::Now();
+    for (size_t i = 0; i < window_.size(); i++) {
+      const Outcome outcome = RunParsed(connection, window_[i]);
+      if (outcome == Outcome::kDone) continue;
+      if (outcome == Outcome::kClose) return input.size();
+      // Parked: what was parsed behind it is parsed again when the answer is there.
+      connection->parser.Reset();
+      return consumed + window_[i].end;
+    }
+    consumed += bytes;
+    if (status == resp::ParseStatus::kNeedMore) break;
+    if (status == resp::ParseStatus::kError) {
+      resp::ReplyBuilder reply(&connection->output, connection->session.resp);
+      reply.Error("ERR " + std::string(connection->parser.error()));
+      counters_.error_replies.Increment();
+      connection->session.close_after_reply = true;
+      return input.size();
+    }
+  }
+  return consumed;
+}
+
+/// Parses up to a window of commands into window_ and args_; returns the bytes they take.
+size_t Worker::ParseWindow(Connection* connection, std::string_view input, resp::ParseStatus* status) {
+  window_.clear();
+  args_.clear();
+  const bool is_trusted = connection->session.authenticated || !engine_.has_password();
+  resp::ParserLimits limits;
+  limits.max_bulk_length = engine_.options().proto_max_bulk_len.Get();
+  limits.authenticated = is_trusted;
+  const size_t window_max = is_trusted ? kWindow : 1;
+  size_t offset = 0;
+  *status = resp::ParseStatus::kCommand;
+  while (window_.size() < window_max) {
+    if (offset == input.size()) {
+      *status = resp::ParseStatus::kNeedMore;
+      break;
+    }
+    const std::string_view rest = input.substr(offset);
+    *status = connection->parser.Parse(rest, limits);
+    if (*status == resp::ParseStatus::kNeedMore || *status == resp::ParseStatus::kError) break;
+    offset += connection->parser.consumed();
+    if (*status == resp::ParseStatus::kEmpty) continue;
+    AddToWindow(connection->parser.args(), offset);
+    // Unquoted inline arguments live in the parser until its next command.
+    if (rest[0] != '*') break;
+  }
+  return offset;
+}
+
+void Worker::AddToWindow(const std::vector<std::string_view>& args, size_t end) {
+  ParsedCommand command;
+  command.first_arg = static_cast<uint32_t>(args_.size());
+  command.arg_count = static_cast<uint32_t>(args.size());
+  command.end = end;
+  command.has_key = false;
+  args_.insert(args_.end(), args.begin(), args.end());
+  command.spec = FindCommand(args[0]);
+  const CommandSpec* spec = command.spec;
+  if (spec != nullptr && spec->simple_keys && spec->first_key > 0 &&
+      static_cast<size_t>(spec->first_key) < args.size()) {
+    command.key = engine_.MakeKey(args[static_cast<size_t>(spec->first_key)]);
+    command.has_key = true;
+  }
+  window_.push_back(command);
+}
+
+void Worker::PrefetchEntries(const Connection& connection) {
+  if (window_.size() < 2) return;  // nothing to overlap with
+  const int db = connection.session.db;
+  for (const ParsedCommand& command : window_) {
+    if (command.has_key) engine_.keyspace(command.key.shard).db(db).table.PrefetchBucket(command.key.hash);
+  }
+  for (const ParsedCommand& command : window_) {
+    if (command.has_key) engine_.keyspace(command.key.shard).db(db).table.PrefetchEntry(command.key.hash);
+  }
+}
+
+// ---- Checks before a command runs ----
+
+Worker::Outcome Worker::RunParsed(Connection* connection, const ParsedCommand& command) {
+  const std::span<const std::string_view> args(&args_[command.first_arg], command.arg_count);
+  const CommandSpec* spec = command.spec;
+  if (__builtin_expect(spec == nullptr, 0)) {
+    RefuseUnknown(connection, nullptr, args);
+    return Outcome::kDone;
+  }
+  if (__builtin_expect(spec->subcommand_count > 0 && args.size() > 1, 0)) {
+    const CommandSpec* subcommand = FindSubcommand(*spec, args[1]);
+    if (subcommand == nullptr) {
+      RefuseUnknown(connection, spec, args);
+      return Outcome::kDone;
+    }
+    spec = subcommand;
+  }
+  if (__builtin_expect(Refuse(connection, spec, args), 0)) return Outcome::kDone;
+  connection->session.last_command = spec->full_name;
+  connection->session.commands++;
+  const Outcome outcome = Dispatch(connection, spec, server_->handlers().Find(spec->id), args,
+                                   command.has_key ? &command.key : nullptr);
+  if (connection->session.close_after_reply && outcome == Outcome::kDone) return Outcome::kClose;
+  return outcome;
+}
+
+/// Redis's order of checks: known, arity, protected, authenticated. True: an error was sent.
+bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
+                    std::span<const std::string_view> args) {
+  const engine::Session& session = connection->session;
+  const bool bad_arity = !ArityMatches(*spec, args.size());
+  const bool no_auth = !session.authenticated && (spec->flags & kFlagNoAuth) == 0 && engine_.has_password();
+  const bool is_debug = spec->id == debug_id_;
+  if (__builtin_expect(!bad_arity && !no_auth && !is_debug, 1)) return false;
+  std::string text;
+  if (bad_arity) {
+    text = "ERR wrong number of arguments for '" + std::string(spec->full_name) + "' command";
+  } else if (is_debug && !IsDebugAllowed(session)) {
+    text = kDebugRefused;
+  } else if (no_auth) {
+    text = engine::errors::kNoAuth;
+  } else {
+    return false;
+  }
+  engine_.command_counters(index_, static_cast<size_t>(spec->id)).rejected_calls.Increment();
+  SendError(connection, text);
+  return true;
+}
+
+bool Worker::IsDebugAllowed(const engine::Session& session) const {
+  const int64_t access = engine_.options().enable_debug_command.Get();
+  return access == engine::kDebugYes || (access == engine::kDebugLocal && session.is_loopback);
+}
+
+void Worker::SendError(Connection* connection, std::string_view text) {
+  BeginReply(connection);
+  resp::ReplyBuilder reply(&connection->output, connection->session.resp);
+  reply.Error(text);
+  counters_.error_replies.Increment();
+  EndReply(connection);
+}
+
+void Worker::RefuseUnknown(Connection* connection, const CommandSpec* container,
+                           std::span<const std::string_view> args) {
+  std::string text;
+  if (container != nullptr) {
+    std::string name(container->name);
+    for (char& c : name) c = static_cast<char>(c >= 'a' && c <= 'z' ? c - 32 : c);
+    text = "ERR unknown subcommand '" + std::string(Clip(args[1])) + "'. Try " + name + " HELP.";
+  } else {
+    std::string rest;
+    for (size_t i = 1; i < args.size() && rest.size() < 128; i++) {
+      rest += "'" + std::string(Clip(args[i], 128 - rest.size())) + "' ";
+    }
+    text = "ERR unknown command '" + std::string(Clip(args[0])) + "', with args beginning with: " + rest;
+  }
+  SendError(connection, text);
+}
+
+// ---- CLIENT REPLY ----
+
+void Worker::BeginReply(Connection* connection) {
+  engine::Session& session = connection->session;
+  if (__builtin_expect(session.reply_mode == engine::ReplyMode::kOn, 1)) return;
+  if (session.reply_mode == engine::ReplyMode::kSkipNext) session.reply_mode = engine::ReplyMode::kSkipping;
+  reply_mark_ = connection->output.GetMark();
+}
+
+/// Takes a reply back that CLIENT REPLY OFF or SKIP covers. `before` is the mode as BeginReply left it.
+void Worker::EndReply(Connection* connection) {
+  engine::Session& session = connection->session;
+  if (__builtin_expect(session.reply_mode == engine::ReplyMode::kOn, 1)) return;
+  if (session.reply_mode == engine::ReplyMode::kOff) connection->output.Truncate(reply_mark_);
+  if (session.reply_mode == engine::ReplyMode::kSkipping) {
+    connection->output.Truncate(reply_mark_);
+    session.reply_mode = engine::ReplyMode::kOn;
+  }
+}
+
+// ---- Where a command runs ----
+
+Worker::Outcome Worker::Dispatch(Connection* connection, const CommandSpec* spec,
+                                 const engine::HandlerRow& row, std::span<const std::string_view> args,
+                                 const engine::Key* key) {
+  switch (spec->runs) {
+    case Runs::kConnection:
+      return RunOnConnection(connection, spec, row.handler, args);
+    case Runs::kControl:
+      return CallControl(connection, spec, args);
+    case Runs::kKeys:
+      // One key, already hashed: the case that must be fast.
+      if (key != nullptr && spec->first_key == spec->last_key) {
+        return RunOnShard(connection, spec, row.handler, args, *key);
+      }
+      key_positions_.clear();
+      // A line that does not fit its key specs still gets its handler, which replies with the error.
+      ExtractKeys(*spec, args, &key_positions_);
+      return RunOnKeys(connection, spec, row.handler, args);
+    case Runs::kAllShards:
+      return RunOnShards(connection, spec, row.handler, args, 0);
+    case Runs::kRouted: {
+      engine::Route route;
+      row.router(engine_, args, &route);
+      switch (route.runs) {
+        case Runs::kConnection: return RunOnConnection(connection, spec, row.handler, args);
+        case Runs::kControl: return CallControl(connection, spec, args);
+        case Runs::kAllShards: return RunOnShards(connection, spec, row.handler, args, route.first_shard);
+        case Runs::kKeys:
+          key_positions_ = route.key_positions;
+          return RunOnKeys(connection, spec, row.handler, args);
+        case Runs::kRouted: break;
+      }
+      break;
+    }
+  }
+  CHECK_MSG(false, "a route leads nowhere");
+  return Outcome::kClose;
+}
+
+Worker::Outcome Worker::RunOnConnection(Connection* connection, const CommandSpec* spec,
+                                        engine::Handler handler, std::span<const std::string_view> args) {
+  BeginReply(connection);
+  resp::ReplyBuilder reply(&connection->output, connection->session.resp);
+  engine::CommandContext ctx(engine_, reply);
+  PrepareContext(&ctx);
+  ctx.spec = spec;
+  ctx.args = args;
+  ctx.db = connection->session.db;
+  ctx.client_id = connection->session.id;
+  ctx.session = &connection->session;
+  RunCommand(ctx, handler, &tick_);
+  EndReply(connection);
+  return Outcome::kDone;
+}
+
+void Worker::RunHere(Connection* connection, const CommandSpec* spec, engine::Handler handler,
+                     std::span<const std::string_view> args, std::span<const engine::Key> keys) {
+  BeginReply(connection);
+  resp::ReplyBuilder reply(&connection->output, connection->session.resp);
+  engine::CommandContext ctx(engine_, reply);
+  PrepareContext(&ctx);
+  ctx.spec = spec;
+  ctx.args = args;
+  ctx.keys = keys;
+  ctx.db = connection->session.db;
+  ctx.no_touch = connection->session.no_touch;
+  ctx.client_id = connection->session.id;
+  RunCommand(ctx, handler, &tick_);
+  counters_.commands_in_place.Increment();
+  EndReply(connection);
+}
+
+/// Takes a free lease, waiting a few hundred nanoseconds for one that is about to become free.
+bool Worker::TakeLease(engine::ShardId shard) {
+  shard::LeaseTable& leases = server_->leases();
+  if (__builtin_expect(leases.TryAcquire(shard, index_), 1)) return true;
+  for (int spin = 0; spin < kLeaseSpins; spin++) {
+    if (leases.HasQueue(shard)) return false;  // others wait already: in line behind them
+    SpinPause();
+    if (leases.TryAcquire(shard, index_)) return true;
+  }
+  return false;
+}
+
+Worker::Outcome Worker::RunOnShard(Connection* connection, const CommandSpec* spec, engine::Handler handler,
+                                   std::span<const std::string_view> args, const engine::Key& key) {
+  const shard::ShardId shard = key.shard;
+  if (MayRunHere(shard) && TakeLease(shard)) {
+    RunHere(connection, spec, handler, args, {&key, 1});
+    server_->leases().Release(shard, index_);
+    return Outcome::kDone;
+  }
+  return Queue(connection, spec, handler, args, {&key, 1}, {&shard, 1});
+}
+
+bool Worker::MayRunHere(engine::ShardId shard) const {
+  return engine_.config().in_place || engine_.OwnerOf(shard) == index_;
+}
+
+Worker::Outcome Worker::RunOnKeys(Connection* connection, const CommandSpec* spec, engine::Handler handler,
+                                  std::span<const std::string_view> args) {
+  keys_.clear();
+  shards_.clear();
+  for (uint32_t position : key_positions_) {
+    keys_.push_back(engine_.MakeKey(args[position]));
+    shards_.push_back(keys_.back().shard);
+  }
+  for (const engine::Key& key : keys_) {
+    engine_.keyspace(key.shard).db(connection->session.db).table.PrefetchBucket(key.hash);
+  }
+  std::sort(shards_.begin(), shards_.end());
+  shards_.erase(std::unique(shards_.begin(), shards_.end()), shards_.end());
+  for (const engine::Key& key : keys_) {
+    engine_.keyspace(key.shard).db(connection->session.db).table.PrefetchEntry(key.hash);
+  }
+  return RunOnSet(connection, spec, handler, args);
+}
+
+Worker::Outcome Worker::RunOnShards(Connection* connection, const CommandSpec* spec, engine::Handler handler,
+                                    std::span<const std::string_view> args, engine::ShardId first_shard) {
+  keys_.clear();
+  shards_.clear();
+  for (int shard = first_shard; shard < engine_.shard_count(); shard++) {
+    shards_.push_back(static_cast<shard::ShardId>(shard));
+  }
+  return RunOnSet(connection, spec, handler, args);
+}
+
+/// Runs on the shards in shards_ (ascending, distinct; none: no data is touched), keys in keys_.
+Worker::Outcome Worker::RunOnSet(Connection* connection, const CommandSpec* spec, engine::Handler handler,
+                                 std::span<const std::string_view> args) {
+  if (shards_.empty()) {
+    RunHere(connection, spec, handler, args, keys_);
+    return Outcome::kDone;
+  }
+  const uint16_t count = static_cast<uint16_t>(shards_.size());
+  bool may_run_here = engine_.config().in_place;
+  if (!may_run_here) {
+    may_run_here = std::all_of(shards_.begin(), shards_.end(),
+                               [this](shard::ShardId shard) { return engine_.OwnerOf(shard) == index_; });
+  }
+  if (may_run_here && server_->leases().TryAcquireAll(shards_.data(), count, index_)) {
+    RunHere(connection, spec, handler, args, keys_);
+    // The release may run requests of others, which may come back to this worker's scratch vectors only
+    // after we are done with them: Execute never touches them.
+    server_->leases().ReleaseAll(shards_.data(), count, index_);
+    return Outcome::kDone;
+  }
+  return Queue(connection, spec, handler, args, keys_, shards_);
+}
+
+Worker::Outcome Worker::Queue(Connection* connection, const CommandSpec* spec, engine::Handler handler,
+                              std::span<const std::string_view> args, std::span<const engine::Key> keys,
+                              std::span<const shard::ShardId> shards) {
+  QueuedRequest* request = new QueuedRequest();
+  request->spec = spec;
+  request->handler = handler;
+  request->db = connection->session.db;
+  request->resp = connection->session.resp;
+  request->no_touch = connection->session.no_touch;
+  request->client_id = connection->session.id;
+  request->connection = connection;
+  request->origin = index_;
+  size_t total = 0;
+  for (std::string_view arg : args) total += arg.size();
+  request->bytes.reserve(total);
+  request->args.reserve(args.size());
+  for (std::string_view arg : args) {
+    const size_t start = request->bytes.size();
+    request->bytes.append(arg);
+    request->args.emplace_back(request->bytes.data() + start, arg.size());
+  }
+  request->keys.assign(keys.begin(), keys.end());
+  for (engine::Key& key : request->keys) {
+    // Point the key's name at our copy of the argument it came from.
+    const size_t index = static_cast<size_t>(
+        std::find_if(args.begin(), args.end(),
+                     [&](std::string_view arg) { return arg.data() == key.name.data(); }) - args.begin());
+    CHECK(index < args.size());
+    key.name = request->args[index];
+  }
+  request->shard_list.assign(shards.begin(), shards.end());
+  request->shards = request->shard_list.data();
+  request->shard_count = static_cast<uint16_t>(shards.size());
+  Park(connection);
+  counters_.commands_queued.Increment();
+  if (engine_.config().in_place || engine_.OwnerOf(shards[0]) == index_) {
+    server_->leases().Submit(request, index_);
+  } else {
+    server_->mesh().Send(index_, engine_.OwnerOf(shards[0]),
+                         ring::Frame::Of(static_cast<uint8_t>(FrameType::kSubmit), 0, request));
+  }
+  return Outcome::kParked;
+}
+
+void Worker::Park(Connection* connection) {
+  engine::Session& session = connection->session;
+  connection->skip_answer = session.reply_mode != engine::ReplyMode::kOn;
+  if (session.reply_mode == engine::ReplyMode::kSkipNext) session.reply_mode = engine::ReplyMode::kOn;
+  connection->state = ConnectionState::kParked;
+  connection->waits_for_answer = true;
+}
+
+Worker::Outcome Worker::CallControl(Connection* connection, const CommandSpec* spec,
+                                    std::span<const std::string_view> args) {
+  ControlCall call;
+  call.token = next_token_++;
+  call.spec = spec;
+  for (std::string_view arg : args) call.args.emplace_back(arg);
+  call.resp = connection->session.resp;
+  call.client_id = connection->session.id;
+  call.db = connection->session.db;
+  pending_control_.push_back({call.token, connection, spec, CycleClock::Now()});
+  control_calls_.push_back(std::move(call));
+  counters_.control_commands.Increment();
+  Park(connection);
+  return Outcome::kParked;
+}
+
+}  // namespace sherd::net

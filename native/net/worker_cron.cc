@@ -1,0 +1,175 @@
+// Worker: clocks and background work: expiry, deferred frees, time-outs.
+//
+// Nothing here may hold up the sockets: work that can be long is done in slices of kSliceNs between
+// rounds of the loop, under the lease of one shard at a time, and never waits for a lease.
+#include "base/clock.h"
+#include "net/worker.h"
+
+namespace sherd::net {
+
+namespace {
+
+// A slice is shorter than what a client would notice in its latency.
+constexpr int64_t kSliceNs = 200'000;
+// Buckets looked at, and objects freed, between two looks at the clock.
+constexpr size_t kExpireStep = 256;
+constexpr size_t kFreeStep = 256;
+
+}  // namespace
+
+void Worker::RefreshClock() {
+  now_ms_ = Clock::WallMs();
+  const int64_t seconds = now_ms_ / 1000;
+  if (seconds == last_second_) return;
+  last_second_ = seconds;
+  engine::Options& options = engine_.options();
+  clock_.is_lfu = engine::IsLfuPolicy(options.maxmemory_policy.Get());
+  clock_.lru_seconds = static_cast<uint32_t>(seconds) & 0xffffff;
+  clock_.lfu_minutes = static_cast<uint32_t>(seconds / 60) & 0xffff;
+  clock_.lfu_log_factor = static_cast<int>(options.lfu_log_factor.Get());
+  clock_.lfu_decay_minutes = static_cast<int>(options.lfu_decay_time_minutes.Get());
+  constexpr uint32_t kLfuInitial = 5;
+  engine_.initial_clock.store(clock_.is_lfu ? clock_.lfu_minutes << 8 | kLfuInitial : clock_.lru_seconds,
+                              std::memory_order_relaxed);
+}
+
+void Worker::Cron() {
+  if (!is_running_ || engine_.cron_paused.load(std::memory_order_relaxed)) return;
+  RefreshClock();
+  output_limit_ = engine_.output_limit(engine::ClientClass::kNormal);
+  counters_.heartbeat.Increment();
+  const int64_t hz = engine_.options().hz.Get() > 0 ? engine_.options().hz.Get() : 10;
+  size_t buckets = 0;
+  for (int shard = index_; shard < engine_.shard_count(); shard += engine_.config().workers) {
+    const engine::ShardId id = static_cast<engine::ShardId>(shard);
+    if (server_->leases().IsLeft(id)) shards_to_poll_.push_back(id);
+    UpdateShardCounters(id);
+    if (engine_.shard_counters(id).lazyfree_pending_objects.Get() > 0) has_deferred_frees_ = true;
+    for (int db = 0; db < engine_.database_count(); db++) {
+      const engine::DatabaseCounters& counters = engine_.database_counters(id, db);
+      // Five and a half keys a bucket; the cycle itself stops at the real count.
+      if (counters.expires.Get() > 0) buckets += counters.keys.Get() / 5 + 1;
+    }
+  }
+  if (engine_.active_expire.load(std::memory_order_relaxed)) {
+    // Every key with an expiry is looked at once a second at effort 1, up to ten times at effort 10.
+    expire_buckets_left_ = (buckets * static_cast<size_t>(engine_.options().active_expire_effort.Get()) +
+                            static_cast<size_t>(hz) - 1) / static_cast<size_t>(hz);
+  } else {
+    expire_buckets_left_ = 0;
+  }
+  CheckConnections();
+  for (Listener* listener : paused_listeners_) {
+    if (listener->fd >= 0) AddListener(listener);
+  }
+  paused_listeners_.clear();
+  RunOnce();
+}
+
+/// One slice of what is due. True while there is more.
+bool Worker::RunBackgroundSlice() {
+  if (expire_buckets_left_ == 0 && !has_deferred_frees_) return false;
+  const int64_t deadline_ns = Clock::MonotonicNs() + kSliceNs;
+  const bool more_frees = has_deferred_frees_ && FreeSlice(deadline_ns);
+  const bool more_expiry = expire_buckets_left_ > 0 && ExpireSlice(deadline_ns);
+  return more_frees || more_expiry;
+}
+
+bool Worker::ExpireSlice(int64_t deadline_ns) {
+  shard::LeaseTable& leases = server_->leases();
+  const size_t shards = static_cast<size_t>(engine_.shard_count());
+  const size_t step = static_cast<size_t>(engine_.config().workers);
+  const size_t places = (shards / step + 1) * static_cast<size_t>(engine_.database_count());
+  // Once round all places is enough: those skipped because they are busy come again with the next tick.
+  for (size_t visited = 0; visited <= places && expire_buckets_left_ > 0; visited++) {
+    if (expire_shard_ % step != index_ || expire_shard_ >= shards) {
+      expire_shard_ = index_;
+      expire_db_ = 0;
+      if (expire_shard_ >= shards) break;
+    }
+    const engine::ShardId shard = static_cast<engine::ShardId>(expire_shard_);
+    if (engine_.database_counters(shard, expire_db_).expires.Get() > 0 && leases.TryAcquire(shard, index_)) {
+      const bool has_time = ExpireDatabase(shard, expire_db_, deadline_ns);
+      leases.Release(shard, index_);
+      if (!has_time) return true;
+    }
+    if (++expire_db_ == engine_.database_count()) {
+      expire_db_ = 0;
+      expire_shard_ += step;
+    }
+  }
+  expire_buckets_left_ = 0;
+  return false;
+}
+
+/// False when the deadline was reached before the database was done.
+bool Worker::ExpireDatabase(engine::ShardId shard, int db, int64_t deadline_ns) {
+  engine::Keyspace& space = engine_.keyspace(shard);
+  size_t left = space.db(db).table.bucket_count();
+  if (left > expire_buckets_left_) left = expire_buckets_left_;
+  while (left > 0) {
+    const size_t step = left < kExpireStep ? left : kExpireStep;
+    const size_t looked = space.ExpireCycle(db, now_ms_, step, [&](int db_index, std::string_view name) {
+      const engine::Key key = engine_.MakeKey(name);
+      engine::Handle handle = space.Find(db_index, key);
+      if (handle) engine::ExpireKey(engine_, &counters_, db_index, key, handle);
+    });
+    left -= step;
+    expire_buckets_left_ -= step < expire_buckets_left_ ? step : expire_buckets_left_;
+    engine_.database_counters(shard, db).average_ttl_ms.Set(
+        static_cast<uint64_t>(space.db(db).average_ttl_ms));
+    if (looked < step) return true;
+    if (left > 0 && Clock::MonotonicNs() >= deadline_ns) {
+      counters_.expired_time_cap_reached.Increment();
+      return false;
+    }
+  }
+  return true;
+}
+
+bool Worker::FreeSlice(int64_t deadline_ns) {
+  has_deferred_frees_ = false;
+  for (int shard = index_; shard < engine_.shard_count(); shard += engine_.config().workers) {
+    const engine::ShardId id = static_cast<engine::ShardId>(shard);
+    if (engine_.shard_counters(id).lazyfree_pending_objects.Get() == 0) continue;
+    has_deferred_frees_ = true;
+    if (!server_->leases().TryAcquire(id, index_)) continue;
+    engine::Keyspace& space = engine_.keyspace(id);
+    const size_t before = space.deferred_free_objects();
+    while (space.FreeDeferred(kFreeStep) && Clock::MonotonicNs() < deadline_ns) {
+    }
+    counters_.lazyfreed_objects.Add(before - space.deferred_free_objects());
+    server_->leases().Release(id, index_);
+    if (Clock::MonotonicNs() >= deadline_ns) return true;
+  }
+  return has_deferred_frees_;
+}
+
+void Worker::CheckConnections() {
+  const int64_t timeout_ms = engine_.options().timeout_sec.Get() * 1000;
+  const bool has_limits = output_limit_.hard_bytes > 0 || output_limit_.soft_bytes > 0;
+  if (timeout_ms == 0 && !has_limits) return;
+  for (size_t i = connections_.size(); i-- > 0;) {
+    Connection* connection = connections_[i];
+    const bool is_idle = timeout_ms > 0 && connection->state == ConnectionState::kActive &&
+                         now_ms_ - connection->session.last_active_ms > timeout_ms;
+    if (is_idle) {
+      counters_.timeouts.Increment();
+      Close(connection);
+    } else if (has_limits && IsOverOutputLimit(connection)) {
+      counters_.output_buffer_limit_disconnections.Increment();
+      Close(connection);
+    }
+  }
+}
+
+void Worker::UpdateShardCounters(engine::ShardId shard) {
+  const shard::LeaseCounters leases = server_->leases().counters(shard);
+  engine::ShardCounters& counters = engine_.shard_counters(shard);
+  counters.leases_in_place.Set(leases.in_place);
+  counters.leases_queued.Set(leases.queued);
+  counters.lease_hand_overs.Set(leases.handed_over);
+  counters.queue_high_water.Set(leases.queue_length_max);
+}
+
+}  // namespace sherd::net
