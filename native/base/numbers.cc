@@ -1,6 +1,6 @@
 // Number parsing and printing. See numbers.h for the contracts.
 //
-// The rules about what is accepted were compared with a running redis-server; test/numbers_test.cc
+// The rules about what is accepted were compared with a running redis-server; numbers_test.cc
 // holds the cases.
 #include "base/numbers.h"
 

@@ -19,8 +19,7 @@
 //
 // Invariants: open_begin_ <= cursor_ <= limit_; sealed_size_ is the sum of the sizes of
 // segments_[first_...]; a heap block is owned by exactly one segment or by the open one; a buffer that
-// has run empty
-// holds no heap block.
+// has run empty holds no heap block.
 //
 // Specifications: redis.io "RESP protocol description", RESP3 specification.
 // Thread: used by whoever executes the command; an OutputBuffer belongs to one thread at a time.
