@@ -1,10 +1,11 @@
 // Lookup by name and key extraction over the generated table.
 //
-// Lookup is a perfect hash (hash and displace, built by scripts/gen): two multiplications, one byte of
-// displacement, one slot, one comparison. A name is reduced to its first eight and its last eight bytes
-// in lower case (they overlap in names below 16 bytes), which are both hashed and compared as words, so
-// that a name of at most 16 bytes is never walked byte by byte. The letter case is folded in the words:
-// only ASCII capitals change, and a byte like '@' or '[' can never become a letter.
+// Lookup is a perfect hash (hash and displace, built by scripts/gen): two multiplications, one byte
+// of displacement, one slot, one comparison. A name is reduced to its first eight and its last
+// eight bytes in lower case (they overlap in names below 16 bytes), which are both hashed and
+// compared as words, so that a name of at most 16 bytes is never walked byte by byte. The letter
+// case is folded in the words: only ASCII capitals change, and a byte like '@' or '[' can never
+// become a letter.
 //
 // Always true:
 //  1. kNameWords[id] are the words of AllCommands()[id].name.
@@ -78,7 +79,8 @@ NameWords MakeNameWords(std::string_view name) {
     words.first = LowerBytes(Load32(bytes));
     words.last = LowerBytes(Load32(bytes + size - 4));
   } else {
-    words.first = LowerBytes(Byte(bytes[0]) | Byte(bytes[size / 2]) << 8 | Byte(bytes[size - 1]) << 16);
+    words.first =
+        LowerBytes(Byte(bytes[0]) | Byte(bytes[size / 2]) << 8 | Byte(bytes[size - 1]) << 16);
   }
   return words;
 }
@@ -86,7 +88,8 @@ NameWords MakeNameWords(std::string_view name) {
 /// Tells whether `name`, whose words are `words`, is the own name of the command with this id.
 bool IsName(uint16_t id, const NameWords& words, std::string_view name) {
   const NameWords& known = kNameWords[id];
-  if (known.first != words.first || known.last != words.last || known.size != words.size) return false;
+  if (known.first != words.first || known.last != words.last || known.size != words.size)
+    return false;
   if (name.size() <= 16) return true;
   return EqualsIgnoreCase(name.substr(8, name.size() - 16),
                           std::string_view(kCommands[id].name + 8, name.size() - 16));
@@ -121,7 +124,8 @@ Found FindBegin(const KeySpec& spec, std::span<const std::string_view> args, siz
   // A negative start counts from the end and searches towards the front.
   const int64_t size = static_cast<int64_t>(args.size());
   const int64_t direction = spec.index >= 0 ? 1 : -1;
-  for (int64_t i = spec.index >= 0 ? spec.index : size + spec.index; i > 0 && i < size; i += direction) {
+  for (int64_t i = spec.index >= 0 ? spec.index : size + spec.index; i > 0 && i < size;
+       i += direction) {
     if (!EqualsIgnoreCase(args[static_cast<size_t>(i)], spec.keyword)) continue;
     *begin = static_cast<size_t>(i) + 1;
     return Found::kRange;
@@ -130,7 +134,8 @@ Found FindBegin(const KeySpec& spec, std::span<const std::string_view> args, siz
 }
 
 /// Finds the words of the spec's keys from `begin` on; all of them lie inside the line.
-Found FindRange(const KeySpec& spec, std::span<const std::string_view> args, size_t begin, WordRange* range) {
+Found FindRange(const KeySpec& spec, std::span<const std::string_view> args, size_t begin,
+                WordRange* range) {
   const int64_t size = static_cast<int64_t>(args.size());
   int64_t first = static_cast<int64_t>(begin);
   int64_t last = 0;
@@ -145,7 +150,8 @@ Found FindRange(const KeySpec& spec, std::span<const std::string_view> args, siz
   } else if (spec.find == KeySpec::Find::kKeynum) {
     const int64_t count_index = first + spec.keynum_index;
     int64_t count = 0;
-    if (count_index >= size || !ParseInt64(args[static_cast<size_t>(count_index)], &count)) return Found::kInvalid;
+    if (count_index >= size || !ParseInt64(args[static_cast<size_t>(count_index)], &count))
+      return Found::kInvalid;
     // More keys than words is refused before the count is multiplied, so nothing can overflow.
     if (count < 0 || count > size) return Found::kInvalid;
     if (count == 0) return Found::kNothing;
@@ -193,6 +199,8 @@ const CommandSpec* FindFullCommand(std::string_view full_name) {
 std::span<const CommandSpec> AllCommands() { return kCommands; }
 
 std::span<const char* const> AclCategoryNames() { return kAclCategoryNames; }
+
+std::span<const char* const> CommandGroupNames() { return kCommandGroupNames; }
 
 bool ExtractKeys(const CommandSpec& spec, std::span<const std::string_view> args,
                  std::vector<uint32_t>* positions) {

@@ -1,7 +1,7 @@
 // The native face of the command table: lookup, arity, flags, key positions. No handlers here.
 //
-// The source of truth is src/commands/table/*.ts; `npm run gen` writes command_table.inc (ids, specs,
-// perfect hash) from it. This header only gives the generated data a shape.
+// The source of truth is src/commands/table/*.ts; `npm run gen` writes command_ids.inc (the ids)
+// and command_table.inc (specs, perfect hash) from it. This header gives the data a shape.
 //
 // All data is constant after load: any thread may call anything.
 #pragma once
@@ -13,7 +13,7 @@
 
 namespace sherd {
 
-// enum class CommandId: dense ids of commands and subcommands. kGet, kClientId (client|id), ..., kCount.
+// enum class CommandId: dense ids of commands and subcommands: kGet, kClientId (client|id), kCount.
 #include "command_table/command_ids.inc"
 
 /// Command flags, as COMMAND INFO names them, plus routing flags of our own (from kRoute... on).
@@ -84,9 +84,10 @@ struct CommandSpec {
   // The common case, precomputed from the key specs: one kIndex/kRange spec, or several that adjoin
   // (RENAME: 1 to 2). first_key == 0: no keys, or they have to be searched for.
   int16_t first_key, last_key, key_step;  // last_key < 0 counts from the end: -1 is the last word
-  // first/last/step above say all there is about keys (also: no keys). A line that passes ArityMatches
-  // then has words first_key and last_key; the table's test holds every command to that.
+  // first/last/step above say all there is about keys (also: no keys). A line that passes
+  // ArityMatches then has words first_key and last_key; the table's test proves it.
   bool simple_keys;
+  uint8_t group;                // index into CommandGroupNames()
 };
 
 /// Looks a command up by name in any letter case. nullptr when unknown. No allocation.
@@ -99,18 +100,20 @@ const CommandSpec* FindFullCommand(std::string_view full_name);
 std::span<const CommandSpec> AllCommands();
 /// ACL category names without "@", in bit order.
 std::span<const char* const> AclCategoryNames();
+/// Names of the command groups ("connection", "string", ...), indexed by CommandSpec::group.
+std::span<const char* const> CommandGroupNames();
 
 inline bool ArityMatches(const CommandSpec& spec, size_t argc) {
   return spec.arity >= 0 ? argc == static_cast<size_t>(spec.arity)
                          : argc >= static_cast<size_t>(-spec.arity);
 }
 
-/// Positions of the keys in a command line, in key-spec order. `args[0]` is the command's name (and
-/// args[1] the subcommand's for subcommands). `positions` is emptied first. Returns false when the line does
-/// not fit the specs (bad numkeys, too short, nothing that could be told from specs alone), or names no key
-/// although the command needs one; `positions` then holds what was found. Never trusts a count in the
-/// request: positions are smaller than args.size(). Key specs flagged kKeyNotKey are left out, and one
-/// whose keyword is absent has no keys (GEORADIUS without STORE).
+/// Positions of the keys in a command line, in key-spec order. `args[0]` is the command's name
+/// (and args[1] the subcommand's for subcommands). `positions` is emptied first. Returns false when
+/// the line does not fit the specs (bad numkeys, too short, nothing that could be told from specs
+/// alone), or names no key although the command needs one; `positions` then holds what was found.
+/// Never trusts a count in the request: positions are smaller than args.size(). Key specs flagged
+/// kKeyNotKey are left out, and one whose keyword is absent has no keys (GEORADIUS without STORE).
 bool ExtractKeys(const CommandSpec& spec, std::span<const std::string_view> args,
                  std::vector<uint32_t>* positions);
 

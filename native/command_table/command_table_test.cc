@@ -1,5 +1,6 @@
-// Tests of lookup and key extraction. Key extraction is tested on specs built here, since the commands
-// with searched keys come with later families; lookup is tested on every command of the table.
+// Tests of lookup and key extraction. Key extraction is tested on specs built here, since the
+// commands with searched keys come with later families; lookup is tested on every command of the
+// table.
 #include "command_table/command_table.h"
 
 #include <algorithm>
@@ -23,13 +24,31 @@ std::string Upper(std::string_view text) {
 }
 
 KeySpec RangeSpec(int16_t index, int16_t last_key, int16_t step, int16_t limit = 0) {
-  return {KeySpec::Begin::kIndex, index, nullptr, KeySpec::Find::kRange, last_key, step, limit, 0, 0, kKeyRO};
+  return {KeySpec::Begin::kIndex,
+          index,
+          nullptr,
+          KeySpec::Find::kRange,
+          last_key,
+          step,
+          limit,
+          0,
+          0,
+          kKeyRO};
 }
 KeySpec KeynumSpec(int16_t index) {
   return {KeySpec::Begin::kIndex, index, nullptr, KeySpec::Find::kKeynum, 0, 1, 0, 0, 1, kKeyRO};
 }
 KeySpec KeywordSpec(const char* keyword, int16_t start, int16_t last_key, int16_t limit) {
-  return {KeySpec::Begin::kKeyword, start, keyword, KeySpec::Find::kRange, last_key, 1, limit, 0, 0, kKeyRO};
+  return {KeySpec::Begin::kKeyword,
+          start,
+          keyword,
+          KeySpec::Find::kRange,
+          last_key,
+          1,
+          limit,
+          0,
+          0,
+          kKeyRO};
 }
 
 /// The positions as text, "!" in front when the line does not fit.
@@ -70,6 +89,21 @@ TEST(command_table_subcommands_hang_together) {
   }
 }
 
+TEST(command_table_names_groups_and_categories) {
+  const CommandSpec* get = FindCommand("get");
+  EXPECT_EQ(std::string_view(CommandGroupNames()[get->group]), std::string_view("string"));
+  std::string categories;
+  for (size_t bit = 0; bit < AclCategoryNames().size(); bit++) {
+    if ((get->acl_categories >> bit & 1) != 0)
+      categories += std::string(AclCategoryNames()[bit]) + " ";
+  }
+  EXPECT_EQ(categories, "read string fast ");
+  EXPECT_EQ(get->flags, static_cast<uint64_t>(kFlagReadonly | kFlagFast));
+  EXPECT_TRUE(get->runs == Runs::kKeys);
+  for (const CommandSpec& spec : AllCommands())
+    EXPECT_TRUE(spec.group < CommandGroupNames().size());
+}
+
 TEST(command_table_neighbours_of_names_are_unknown) {
   EXPECT_TRUE(FindCommand("") == nullptr);
   EXPECT_TRUE(FindFullCommand("") == nullptr);
@@ -89,7 +123,8 @@ TEST(command_table_neighbours_of_names_are_unknown) {
       for (int byte = 0; byte < 256; byte++) {
         std::string changed = name;
         changed[i] = static_cast<char>(byte);
-        const bool is_same = byte == name[i] || (name[i] >= 'a' && name[i] <= 'z' && byte == name[i] - 0x20);
+        const bool is_same =
+            byte == name[i] || (name[i] >= 'a' && name[i] <= 'z' && byte == name[i] - 0x20);
         EXPECT_EQ(FindCommand(changed) == &spec, is_same);
       }
     }
@@ -115,17 +150,21 @@ TEST(command_table_simple_keys_need_no_search) {
     for (size_t extra = 0; extra < (spec.arity < 0 ? 4u : 1u); extra++) {
       const Words args(argc + extra, "x");
       std::vector<uint32_t> expected;
-      const int last = spec.last_key >= 0 ? spec.last_key : static_cast<int>(args.size()) + spec.last_key;
-      for (int i = spec.first_key; i <= last; i += spec.key_step) expected.push_back(static_cast<uint32_t>(i));
+      const int last =
+          spec.last_key >= 0 ? spec.last_key : static_cast<int>(args.size()) + spec.last_key;
+      for (int i = spec.first_key; i <= last; i += spec.key_step)
+        expected.push_back(static_cast<uint32_t>(i));
       std::vector<uint32_t> positions;
       EXPECT_TRUE(ExtractKeys(spec, args, &positions));
       EXPECT_TRUE(positions == expected);
     }
   }
   const CommandSpec* rename = FindCommand("rename");
-  EXPECT_TRUE(rename->simple_keys && rename->first_key == 1 && rename->last_key == 2 && rename->key_step == 1);
+  EXPECT_TRUE(rename->simple_keys && rename->first_key == 1 && rename->last_key == 2 &&
+              rename->key_step == 1);
   const CommandSpec* mset = FindCommand("mset");
-  EXPECT_TRUE(mset->simple_keys && mset->first_key == 1 && mset->last_key == -1 && mset->key_step == 2);
+  EXPECT_TRUE(mset->simple_keys && mset->first_key == 1 && mset->last_key == -1 &&
+              mset->key_step == 2);
   EXPECT_TRUE(FindCommand("ping")->simple_keys && FindCommand("ping")->first_key == 0);
 }
 
@@ -167,7 +206,8 @@ TEST(command_table_keyword_specs_search_both_ways) {
 }
 
 TEST(command_table_unknown_and_not_key_specs) {
-  KeySpec unknown{KeySpec::Begin::kUnknown, 0, nullptr, KeySpec::Find::kUnknown, 0, 0, 0, 0, 0, kKeyRO};
+  KeySpec unknown{
+      KeySpec::Begin::kUnknown, 0, nullptr, KeySpec::Find::kUnknown, 0, 0, 0, 0, 0, kKeyRO};
   EXPECT_EQ(Extract({RangeSpec(1, 0, 1), unknown}, {"sort", "k"}), "!1 ");
   KeySpec channel = RangeSpec(1, 0, 1);
   channel.flags = kKeyNotKey;
@@ -175,18 +215,21 @@ TEST(command_table_unknown_and_not_key_specs) {
   EXPECT_EQ(Extract({}, {"ping"}), "");
 }
 
-// Random specs and lines: no crash, no position outside the line, no position before the specs' own.
+// Random specs and lines: no crash, no position outside the line, no position before the specs'
+// own.
 TEST(command_table_random_lines_never_leave_their_bounds) {
   std::mt19937_64 random(test::Seed());
   const auto below = [&](uint32_t bound) { return static_cast<int16_t>(random() % bound); };
-  const char* const words[] = {"0", "1", "3", "-1", "STORE", "x", "", "4294967297", "9223372036854775807"};
+  const char* const words[] = {
+      "0", "1", "3", "-1", "STORE", "x", "", "4294967297", "9223372036854775807"};
   for (int round = 0; round < 20000; round++) {
     Words args;
     for (int i = 1 + below(8); i > 0; i--) args.push_back(words[below(std::size(words))]);
     KeySpec spec{};
     spec.begin = static_cast<KeySpec::Begin>(below(3));
     spec.keyword = "STORE";
-    spec.index = static_cast<int16_t>(spec.begin == KeySpec::Begin::kKeyword ? below(8) - 4 : 1 + below(5));
+    spec.index =
+        static_cast<int16_t>(spec.begin == KeySpec::Begin::kKeyword ? below(8) - 4 : 1 + below(5));
     spec.find = static_cast<KeySpec::Find>(below(3));
     spec.last_key = static_cast<int16_t>(below(6) - 3);
     spec.step = static_cast<int16_t>(1 + below(3));
@@ -198,8 +241,9 @@ TEST(command_table_random_lines_never_leave_their_bounds) {
     command.key_spec_count = 1;
     std::vector<uint32_t> positions;
     ExtractKeys(command, args, &positions);
-    const bool is_inside = std::all_of(positions.begin(), positions.end(),
-                                       [&](uint32_t position) { return position > 0 && position < args.size(); });
+    const bool is_inside = std::all_of(positions.begin(), positions.end(), [&](uint32_t position) {
+      return position > 0 && position < args.size();
+    });
     EXPECT_TRUE(is_inside);
     EXPECT_TRUE(positions.size() < args.size());
   }

@@ -39,7 +39,8 @@ function renderCommand({ fullName, command }, level) {
   const syntax = [title, ...(command.args ?? []).map(syntaxOf)].join(' ');
   const lines = [`${level} ${title}`, '', '```', syntax, '```', '', `${command.summary}.`];
   if (command.deprecatedSince) {
-    lines.push('', `Deprecated since ${command.deprecatedSince}${command.replacedBy ? `, replaced by ${command.replacedBy}` : ''}.`);
+    const replacement = command.replacedBy ? `, replaced by ${command.replacedBy}` : '';
+    lines.push('', `Deprecated since ${command.deprecatedSince}${replacement}.`);
   }
   const facts = [`since ${command.since}`];
   if (command.complexity && !command.complexity.startsWith('Depends')) facts.push(command.complexity);
@@ -57,8 +58,8 @@ export function renderDocs({ ENTRIES, COMMANDS, COMMAND_GROUPS }) {
 
 # Commands
 
-${COMMANDS.length} commands, ${ENTRIES.length - COMMANDS.length} subcommands. The facts are those of Redis 7.2. Where a command runs is told at the end of its
-facts; see ARCHITECTURE.md for what that means. Known differences from Redis are listed in DIFFERENCES.md.
+${COMMANDS.length} commands, ${ENTRIES.length - COMMANDS.length} subcommands. The facts are those of Redis 7.2.
+ARCHITECTURE.md tells what it means where a command runs; DIFFERENCES.md lists what is known to differ from Redis.
 `,
   ];
   for (const [group, title] of Object.entries(COMMAND_GROUPS)) {

@@ -257,8 +257,10 @@ function getKeysReply(args: readonly Buffer[], withFlags: boolean): Reply {
   if (arity > 0 ? words.length !== arity : words.length < -arity) {
     return reply.error('ERR Invalid number of arguments specified for command');
   }
-  const keys = findKeys(entry.fullName, command, words) ?? (command.flags.includes('no_mandatory_keys') ? [] : undefined);
-  if (keys === undefined) return reply.error('ERR Invalid arguments specified for command');
+  const keys = findKeys(entry.fullName, command, words) ?? [];
+  if (keys.length === 0 && !command.flags.includes('no_mandatory_keys')) {
+    return reply.error('ERR Invalid arguments specified for command');
+  }
   return reply.array(keys.map(({ position, flags }) => {
     const key = reply.bulk(words[position] ?? '');
     return withFlags ? reply.array([key, simpleSet(flags)]) : key;

@@ -27,7 +27,8 @@ export function hasKeys(command: Command): boolean {
 
 /**
  * The keys of a command line (the command's name first, the subcommand's second) in the order of the key specs, or
- * undefined when the line does not fit them or names no key although the command wants one. `fullName` selects the commands whose flags depend on their options.
+ * undefined when the line does not fit them or names no key although the command wants one. `fullName` selects the
+ * commands whose flags depend on their options.
  */
 export function findKeys(fullName: string, command: Command, words: readonly Buffer[]): FoundKey[] | undefined {
   const found: FoundKey[] = [];

@@ -212,19 +212,20 @@ function integerText(value: bigint | number): string {
   return value === 0 ? '0' : value.toString();
 }
 
-/** Whole numbers below this are printed as integers (2^52: below it every whole double is exact and has a neighbour). */
-const PLAIN_INTEGER_LIMIT = 2 ** 52;
+/** Whole numbers up to this magnitude are printed as integers, as Redis does (half of the 64-bit range). */
+const PLAIN_INTEGER_MAX = 2 ** 62;
 
 /**
  * A double as Redis 7.2 prints it: whole numbers as integers, others with the shortest digits that read back as the
- * same number, plain where that is short and in scientific notation elsewhere. The limits of "short" are those of the fpconv library that Redis uses; they
- * are not JavaScript's, so the digits are JavaScript's and the notation is set here.
+ * same number, plain where that is short and in scientific notation elsewhere. The limits of "short" are those of the
+ * fpconv library that Redis uses; they are not JavaScript's, so the digits are JavaScript's and the notation is set
+ * here. native/base/numbers.h has the same rules.
  */
 export function formatDouble(value: number): string {
   if (Number.isNaN(value)) return 'nan';
   if (!Number.isFinite(value)) return value > 0 ? 'inf' : '-inf';
   if (value === 0) return Object.is(value, -0) ? '-0' : '0';
-  if (Number.isInteger(value) && Math.abs(value) < PLAIN_INTEGER_LIMIT) return value.toString();
+  if (Number.isInteger(value) && Math.abs(value) <= PLAIN_INTEGER_MAX) return BigInt(value).toString();
   const sign = value < 0 ? '-' : '';
   const [mantissa = '', exponentText = '0'] = Math.abs(value).toExponential().split('e');
   const digits = mantissa.replace('.', '');

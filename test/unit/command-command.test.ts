@@ -1,5 +1,5 @@
 /**
- * COMMAND and its subcommands against replies recorded from redis-server 7.0.15 (test/fixtures/command-replies-7.0.json).
+ * COMMAND and its subcommands against replies of redis-server 7.0.15 (test/fixtures/command-replies-7.0.json).
  *
  * Replies are compared as frames of RESP2 and RESP3 turned into text, with three liberties: sets are sorted, texts
  * that we word ourselves (summaries and their like) are masked, and so are subcommand lists (each subcommand is
@@ -251,8 +251,9 @@ describe('what the fixture cannot show', () => {
 
   it('keeps binary keys', () => {
     const key = Buffer.from([0, 255, 13, 10]);
-    const reply = runCommandCommand('command|getkeys', [Buffer.from('command'), Buffer.from('getkeys'), Buffer.from('get'), key]);
-    expect(encodeReply(reply as never, 2)).toEqual(Buffer.concat([Buffer.from('*1\r\n$4\r\n'), key, Buffer.from('\r\n')]));
+    const words = ['command', 'getkeys', 'get'].map((word) => Buffer.from(word));
+    const reply = runCommandCommand('command|getkeys', [...words, key]);
+    expect(encodeReply(reply as never, 2).toString('latin1')).toBe('*1\r\n$4\r\n\0\xff\r\n\r\n');
   });
 });
 

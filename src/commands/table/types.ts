@@ -177,7 +177,13 @@ export interface Command {
 }
 
 /** A spec whose keys begin at a fixed word: `lastKey` counts from the first one (negative: from the line's end). */
-export function keysAt(index: number, lastKey: number, keyStep: number, flags: readonly KeyFlag[], notes?: string): KeySpec {
+export function keysAt(
+  index: number,
+  lastKey: number,
+  keyStep: number,
+  flags: readonly KeyFlag[],
+  notes?: string,
+): KeySpec {
   const spec = { flags, begin: { type: 'index', index }, find: { type: 'range', lastKey, keyStep, limit: 0 } } as const;
   return notes === undefined ? spec : { ...spec, notes };
 }

@@ -1,0 +1,46 @@
+/**
+ * What a control command may ask of the server. The supervisor implements it on the main thread; tests fake it.
+ *
+ * Handlers are the only users; they never see workers, messages or the addon.
+ */
+import type { ConfigStore } from '../../config/config-store.js';
+import type { ClientFilter } from '../../native/addon.js';
+import type { Reply } from '../../resp/reply.js';
+
+/** One control command as it came in. */
+export interface ControlCall {
+  /** Full table name: `config|get`. */
+  command: string;
+  /** All arguments, the command's name first. */
+  args: readonly Uint8Array[];
+  clientId: bigint;
+}
+
+/** Arguments of SHUTDOWN after checking. */
+export interface ShutdownRequest {
+  wantsSave: boolean;
+  isForced: boolean;
+}
+
+export interface ControlContext {
+  readonly config: ConfigStore;
+  /** CONFIG SET; throws ConfigError and changes nothing when refused. */
+  setConfig(pairs: readonly (readonly [string, string])[], mayChangeProtected: boolean): void;
+  /** CONFIG REWRITE; returns an error text. */
+  rewriteConfig(): string | undefined;
+  resetStats(): void;
+  /** The text of INFO. */
+  info(sections: readonly string[]): string;
+  /** CLIENT LIST lines of all workers, in the order of the clients' ids. */
+  listClients(filter: ClientFilter): Promise<string>;
+  /** Closes matching clients of all workers; how many there were. */
+  killClients(filter: ClientFilter): Promise<number>;
+  /** Begins the end. Returns an error text when it may not end. */
+  shutdown(request: ShutdownRequest): string | undefined;
+}
+
+/** Answers a control command; undefined means that no reply is sent. */
+export type ControlHandler = (
+  call: ControlCall,
+  context: ControlContext,
+) => Reply | undefined | Promise<Reply | undefined>;
