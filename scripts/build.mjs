@@ -2,11 +2,11 @@
 /**
  * Builds one thing by name, for the npm scripts; skips what is up to date.
  *
- *   node scripts/build.mjs addon | typescript | benchmarks | all
+ *   node scripts/build.mjs addon | typescript | tools | all
  *   node scripts/build.mjs <release|debug|asan|tsan> [target …]     programs of the native half
  */
 import { orExplain } from './setup.mjs';
-import { buildBenchmarks, buildTypeScript } from './setup/javascript.mjs';
+import { buildTools, buildTypeScript } from './setup/javascript.mjs';
 import { buildNative, VARIANTS } from './setup/native.mjs';
 import { SetupError } from './setup/shell.mjs';
 
@@ -15,7 +15,7 @@ const PROGRAMS = ['sherd_native_tests', 'sherd_micro', 'sherd_fuzz', 'sherd_stre
 const WORK = new Map([
   ['addon', () => buildNative('release', ['sherd'])],
   ['typescript', buildTypeScript],
-  ['benchmarks', buildBenchmarks],
+  ['tools', buildTools],
   [
     'all',
     async () => {

@@ -9,7 +9,7 @@
  * with one clear message when something needs the user, for example packages without the right to install.
  */
 import { pathToFileURL } from 'node:url';
-import { buildBenchmarks, buildTypeScript, installNodePackages } from './setup/javascript.mjs';
+import { buildTools, buildTypeScript, installNodePackages } from './setup/javascript.mjs';
 import { buildNative } from './setup/native.mjs';
 import { setUpOracle } from './setup/oracle.mjs';
 import { SetupError } from './setup/shell.mjs';
@@ -31,7 +31,7 @@ export async function setUp({ forTests = false } = {}) {
   if (!forTests) return;
   await setUpOracle();
   await buildNative('release', TEST_TARGETS);
-  await buildBenchmarks();
+  await buildTools();
 }
 
 /** Runs `work` and turns a SetupError into its message and exit code 1. */

@@ -63,7 +63,8 @@ function hasPrograms(folder) {
   return readdirSync(folder).some((name) => statSync(join(folder, name)).isDirectory());
 }
 
-/** Compiles the benchmarks, and the test support they use, into build/tools. */
-export async function buildBenchmarks() {
-  await compile('the benchmarks', 'bench/tsconfig.json', ['bench', 'test/support', 'src'], 'build/tools');
+/** Compiles the tools (benchmarks, soak) and the test support they use into build/tools. */
+export async function buildTools() {
+  const sources = ['bench', 'test/differential', 'test/support', 'src'];
+  await compile('benchmarks and soak', 'bench/tsconfig.json', sources, 'build/tools');
 }

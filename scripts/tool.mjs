@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
- * Runs one of the benchmarks in bench/ after setting up what it needs: node scripts/bench.mjs <name> [option …].
- * What a benchmark is and which options it takes stands in its own header.
+ * Runs a compiled TypeScript tool after setting up what it needs: node scripts/tool.mjs <path> [option …], with
+ * the path of its source without ending, such as bench/compare or test/differential/soak. What the tool is and
+ * which options it takes stands in its own header.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,10 +11,10 @@ import { orExplain, setUp } from './setup.mjs';
 import { root, SetupError } from './setup/shell.mjs';
 
 const [name = '', ...args] = process.argv.slice(2);
-const program = join(root, 'build', 'tools', 'bench', `${name}.js`);
+const program = join(root, 'build', 'tools', `${name}.js`);
 await orExplain(async () => {
   await setUp({ forTests: true });
-  if (name === '' || !existsSync(program)) throw new SetupError(`there is no benchmark "${name}" in bench/`);
+  if (name === '' || !existsSync(program)) throw new SetupError(`there is no tool "${name}" in this tree`);
 });
 process.argv = [process.argv[0], program, ...args];
 await import(pathToFileURL(program).href);
