@@ -54,7 +54,8 @@ void* SlabHeap::Allocate(size_t size) {
   DCHECK(size > 0);
   used_bytes_ += GoodSize(size);
 #if SHERD_PLAIN_HEAP
-  void* plain = std::malloc(size);
+  // Sizes that are whole cache lines are aligned to them, as in slabs.
+  void* plain = size % 64 == 0 ? std::aligned_alloc(64, size) : std::malloc(size);
   CHECK_MSG(plain != nullptr, "out of memory");
   return plain;
 #else
