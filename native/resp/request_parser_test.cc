@@ -152,7 +152,7 @@ TEST(request_parser_reads_back_random_commands) {
       if (random.OneIn(4)) input += random.OneIn(2) ? "\r\n" : "*0\r\n";
       input += Multibulk(command);
     }
-    const size_t longest = random.OneIn(3) ? input.size() : input.size() / 100 + random.Below(40);
+    const size_t longest = random.OneIn(3) ? input.size() : 1 + input.size() / 100 + random.Below(40);
     std::vector<std::vector<std::string>> parsed;
     const std::string error =
         Feed(input, ParserLimits(), [&] { return 1 + random.Below(longest); },
