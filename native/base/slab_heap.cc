@@ -54,8 +54,10 @@ void* SlabHeap::Allocate(size_t size) {
   DCHECK(size > 0);
   used_bytes_ += GoodSize(size);
 #if SHERD_PLAIN_HEAP
-  // Sizes that are whole cache lines are aligned to them, as in slabs.
-  void* plain = size % 64 == 0 ? std::aligned_alloc(64, size) : std::malloc(size);
+  // The whole of GoodSize(), since callers grow within it. Sizes that are whole cache lines are aligned
+  // to them, as in slabs.
+  const size_t good = GoodSize(size);
+  void* plain = good % 64 == 0 ? std::aligned_alloc(64, good) : std::malloc(good);
   CHECK_MSG(plain != nullptr, "out of memory");
   return plain;
 #else
@@ -211,6 +213,12 @@ void FreeLarge(void* pointer) {
 #endif
 }
 
-size_t LargeGoodSize(size_t size) { return mi_good_size(size); }
+size_t LargeGoodSize(size_t size) {
+#if SHERD_PLAIN_HEAP
+  return size;  // the sanitizers' builds do without mimalloc
+#else
+  return mi_good_size(size);
+#endif
+}
 
 }  // namespace sherd
