@@ -1,7 +1,7 @@
 // Families: the tables of handlers that the files of this folder export.
 //
-// One function for each family of commands; registry.cc joins them. A family never includes another one,
-// this header is all that they share. The spans refer to constant data and are valid for ever.
+// One function for each family of commands; registry.cc joins them. A family never includes another
+// one, this header is all that they share. The spans refer to constant data and are valid for ever.
 //
 // Thread: any.
 #pragma once

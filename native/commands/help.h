@@ -1,8 +1,9 @@
 // Help: the shape of the HELP subcommands' replies.
 //
-// Redis answers with simple strings: a line about the container, two or more for each subcommand, and
-// two about HELP itself. Header and end are made here; the lines between them are the family's. Syntax
-// lines follow Redis, since people read them against its manual; the explanations are our own.
+// Redis answers with simple strings: a line about the container, two or more for each subcommand,
+// and two about HELP itself. Header and end are made here; the lines between them are the family's.
+// Syntax lines follow Redis, since people read them against its manual; the explanations are our
+// own.
 //
 // Thread: the one that runs the command.
 #pragma once
@@ -15,7 +16,8 @@
 
 namespace sherd {
 
-/// Replies with the help of `container` (upper case): `lines` between the usual first and last lines.
+/// Replies with the help of `container` (upper case): `lines` between the usual first and last
+/// lines.
 inline void ReplyHelp(resp::ReplyBuilder& reply, std::string_view container,
                       std::span<const std::string_view> lines) {
   reply.Array(lines.size() + 3);

@@ -398,13 +398,13 @@ void CmdStrLen(CommandContext& ctx) {
 // string.
 std::string_view Range(std::string_view bytes, int64_t start, int64_t end) {
   const int64_t length = static_cast<int64_t>(bytes.size());
-  if (start < 0 && end < 0 && start > end) return {};
+  if (start < 0 && end < 0 && start > end) return bytes.substr(0, 0);
   if (start < 0) start += length;
   if (end < 0) end += length;
   if (start < 0) start = 0;
   if (end < 0) end = 0;
   if (end >= length) end = length - 1;
-  if (start > end) return {};
+  if (start > end) return bytes.substr(0, 0);
   return bytes.substr(static_cast<size_t>(start), static_cast<size_t>(end - start + 1));
 }
 
@@ -413,7 +413,7 @@ void CmdGetRange(CommandContext& ctx) {
   int64_t end;
   if (!ctx.ParseInteger(2, &start) || !ctx.ParseInteger(3, &end)) return;
   const Handle handle = ctx.LookupRead(ctx.key(0));
-  if (!handle) return ctx.reply.Bulk({});
+  if (!handle) return ctx.reply.Bulk("");
   if (!ctx.ExpectType(handle, Type::kString)) return;
   IntegerText text;
   const std::string_view range = Range(engine::StringBytes(*handle.entry(), &text), start, end);
@@ -440,7 +440,7 @@ void CmdSetRange(CommandContext& ctx) {
 
   const size_t end = start + value.size();
   const size_t length = end > old_length ? end : old_length;
-  if (!existed) handle = ctx.SetString(key, handle, {}, StringForm::kRaw, kNoExpiry);
+  if (!existed) handle = ctx.SetString(key, handle, "", StringForm::kRaw, kNoExpiry);
   char* bytes = ctx.MutableString(key, handle, length);
   std::memcpy(bytes + start, value.data(), value.size());
   ReportChange(ctx, key, existed, "setrange");
