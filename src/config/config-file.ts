@@ -8,7 +8,7 @@
  * Main thread, at start. Nothing here changes the process: `dir` is entered by the caller after all has been read,
  * and file names are made absolute as they are read, so that a relative path means the same before and after `dir`.
  */
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { globMatches } from '../util/glob.js';
 import { splitArgs } from '../util/split-args.js';
@@ -117,7 +117,11 @@ function include(store: ConfigStore, directives: Directives, pattern: string, de
   if (depth >= INCLUDE_DEPTH_MAX) {
     throw new ConfigOpenError(`Fatal error, config files include each other: '${pattern}'`);
   }
-  loadText(store, directives, readConfigFiles(pattern), pattern, depth + 1);
+  // Relative to `dir` as it is by now, as in Redis; failing that, to where the server was started, so that a path
+  // stays valid when a `dir` is put in front of it.
+  const inDirectory = resolveBytes(store.text('dir'), pattern);
+  const path = /[*?[]/.test(pattern) || existsSync(toBytes(inDirectory)) ? inDirectory : pattern;
+  loadText(store, directives, readConfigFiles(path), path, depth + 1);
 }
 
 /** One directive; returns an error text. */

@@ -5,22 +5,11 @@
  * cells per worker, per shard, per shard and database, per worker and command. Each cell has one writer; a reader
  * sees a value that may be a moment old, never a torn one.
  *
- * Always true: reading changes nothing; CONFIG RESETSTAT keeps a copy of the cells and subtracts it from then on, so
- * that the engine is never written to from here. Gauges (connected clients, memory, keys) are never subtracted.
- *
- * Main thread. The field names and their order come from the engine (statsFields), not from here.
+ * Always true: nothing is written here; CONFIG RESETSTAT is the engine's (resetStats). The field names, their order
+ * and the strides come from the engine (statsLayout). Main thread.
  */
+import type { StatsLayout } from '../native/addon.js';
 import { assertPresent } from '../util/assert.js';
-
-/** Names of the cells, as the engine declares them. */
-export interface CounterFields {
-  worker: readonly string[];
-  shard: readonly string[];
-  database: readonly string[];
-  command: readonly string[];
-  /** Full names of commands by their dense id. */
-  commandNames: readonly string[];
-}
 
 /** How many groups there are. */
 export interface CounterSizes {
@@ -46,76 +35,67 @@ export interface DatabaseStat {
 
 /** What INFO and the metrics read. */
 export interface Counters {
-  /** Sum of a worker cell over all workers, since the last reset unless it is a gauge. */
+  /** Sum of a worker cell over all workers. */
   worker(field: string): bigint;
   /** The largest value of a worker cell. */
   workerMax(field: string): bigint;
   /** Sum of a shard cell over all shards. */
   shard(field: string): bigint;
-  /** Commands that were called or refused since the last reset. */
+  /** Commands that were called or refused. */
   commandStats(): CommandStat[];
   /** Databases that hold keys. */
   databaseStats(): DatabaseStat[];
-  reset(): void;
 }
 
 const CELL_BYTES = 8;
-/** Worker and shard groups begin on cache lines of their own. */
-const LINE_BYTES = 64;
 /** The engine counts command time in 1/1024 of a microsecond. */
 const USEC_SHIFT = 10n;
-/** Worker cells that say how things are, not what has happened. */
-const WORKER_GAUGES = new Set(['connected_clients', 'client_memory_bytes', 'max_input_buffer', 'max_output_buffer']);
 
 interface Group {
   /** Index of the first cell. */
   start: number;
-  /** Cells from one member to the next. */
+  /** Cells from one record to the next. */
   stride: number;
   count: number;
   fieldIndex: ReadonlyMap<string, number>;
 }
 
-/** Bytes that the counters of an engine of this size take. */
-export function counterBytes(fields: CounterFields, sizes: CounterSizes): number {
-  const { commands } = groupsOf(fields, sizes);
-  return (commands.start + commands.stride * commands.count) * CELL_BYTES;
-}
-
-function groupsOf(fields: CounterFields, sizes: CounterSizes): Record<'workers' | 'shards' | 'databases' | 'commands', Group> {
-  const group = (start: number, names: readonly string[], count: number, isAligned: boolean): Group => {
-    const cellsPerLine = LINE_BYTES / CELL_BYTES;
-    const stride = isAligned ? Math.ceil(names.length / cellsPerLine) * cellsPerLine : names.length;
-    return { start, stride, count, fieldIndex: new Map(names.map((name, index) => [name, index])) };
-  };
+function groupsOf(
+  layout: StatsLayout,
+  sizes: CounterSizes,
+): Record<'workers' | 'shards' | 'databases' | 'commands', Group> {
+  const group = (start: number, { fields, stride }: StatsLayout['worker'], count: number): Group => ({
+    start,
+    stride: stride / CELL_BYTES,
+    count,
+    fieldIndex: new Map(fields.map((name, index) => [name, index])),
+  });
   const end = (before: Group): number => before.start + before.stride * before.count;
-  const workers = group(0, fields.worker, sizes.workers, true);
-  const shards = group(end(workers), fields.shard, sizes.shards, true);
-  const databases = group(end(shards), fields.database, sizes.shards * sizes.databases, false);
-  const commands = group(end(databases), fields.command, sizes.workers * fields.commandNames.length, false);
+  const workers = group(0, layout.worker, sizes.workers);
+  const shards = group(end(workers), layout.shard, sizes.shards);
+  const databases = group(end(shards), layout.database, sizes.shards * sizes.databases);
+  const commands = group(end(databases), layout.command, sizes.workers * layout.commands.length);
   return { workers, shards, databases, commands };
 }
 
 /** Counters in shared memory. */
 export class SharedCounters implements Counters {
   private readonly cells: BigInt64Array;
-  private readonly baseline: BigInt64Array;
   private readonly groups: ReturnType<typeof groupsOf>;
 
   constructor(
-    stats: SharedArrayBuffer,
-    private readonly fields: CounterFields,
+    stats: Uint8Array,
+    private readonly layout: StatsLayout,
     private readonly sizes: CounterSizes,
   ) {
-    this.cells = new BigInt64Array(stats);
-    this.baseline = new BigInt64Array(this.cells.length);
-    this.groups = groupsOf(fields, sizes);
+    this.cells = new BigInt64Array(stats.buffer, stats.byteOffset, stats.byteLength / CELL_BYTES);
+    this.groups = groupsOf(layout, sizes);
   }
 
   worker(field: string): bigint {
     let sum = 0n;
     for (let index = 0; index < this.groups.workers.count; index++) {
-      sum += this.read(this.groups.workers, index, field, !WORKER_GAUGES.has(field));
+      sum += this.read(this.groups.workers, index, field);
     }
     return sum;
   }
@@ -123,7 +103,7 @@ export class SharedCounters implements Counters {
   workerMax(field: string): bigint {
     let max = 0n;
     for (let index = 0; index < this.groups.workers.count; index++) {
-      const value = this.read(this.groups.workers, index, field, false);
+      const value = this.read(this.groups.workers, index, field);
       if (value > max) max = value;
     }
     return max;
@@ -132,19 +112,19 @@ export class SharedCounters implements Counters {
   shard(field: string): bigint {
     let sum = 0n;
     for (let index = 0; index < this.groups.shards.count; index++) {
-      sum += this.read(this.groups.shards, index, field, false);
+      sum += this.read(this.groups.shards, index, field);
     }
     return sum;
   }
 
   commandStats(): CommandStat[] {
     const stats: CommandStat[] = [];
-    const commandCount = this.fields.commandNames.length;
-    for (const [id, name] of this.fields.commandNames.entries()) {
+    const commandCount = this.layout.commands.length;
+    for (const [id, name] of this.layout.commands.entries()) {
       const sum = (field: string): bigint => {
         let total = 0n;
         for (let worker = 0; worker < this.sizes.workers; worker++) {
-          total += this.read(this.groups.commands, worker * commandCount + id, field, true);
+          total += this.read(this.groups.commands, worker * commandCount + id, field);
         }
         return total;
       };
@@ -168,24 +148,18 @@ export class SharedCounters implements Counters {
       let weightedTtlMs = 0n;
       for (let shard = 0; shard < this.sizes.shards; shard++) {
         const member = shard * this.sizes.databases + index;
-        const shardExpires = this.read(this.groups.databases, member, 'expires', false);
-        keys += this.read(this.groups.databases, member, 'keys', false);
+        const shardExpires = this.read(this.groups.databases, member, 'expires');
+        keys += this.read(this.groups.databases, member, 'keys');
         expires += shardExpires;
-        weightedTtlMs += shardExpires * this.read(this.groups.databases, member, 'average_ttl_ms', false);
+        weightedTtlMs += shardExpires * this.read(this.groups.databases, member, 'average_ttl_ms');
       }
       if (keys > 0n) stats.push({ index, keys, expires, averageTtlMs: expires > 0n ? weightedTtlMs / expires : 0n });
     }
     return stats;
   }
 
-  reset(): void {
-    for (let index = 0; index < this.cells.length; index++) this.baseline[index] = Atomics.load(this.cells, index);
-  }
-
-  private read(group: Group, member: number, field: string, sinceReset: boolean): bigint {
+  private read(group: Group, member: number, field: string): bigint {
     const fieldIndex = assertPresent(group.fieldIndex.get(field), `counter ${field}`);
-    const index = group.start + member * group.stride + fieldIndex;
-    const value = Atomics.load(this.cells, index);
-    return sinceReset ? value - (this.baseline[index] ?? 0n) : value;
+    return Atomics.load(this.cells, group.start + member * group.stride + fieldIndex);
   }
 }

@@ -1,0 +1,35 @@
+/**
+ * How many workers and shards an engine gets. Pure functions.
+ */
+import { availableParallelism } from 'node:os';
+import type { ConfigStore } from '../config/config-store.js';
+
+export const WORKERS_MAX = 128;
+export const SHARDS_MAX = 1024;
+/** Each costs a table per shard and its counters; Redis's bound (2^31) would only exhaust memory. */
+export const DATABASES_MAX = 16384;
+/** Keeps the chance to find a lease taken under 2 % (design, section 2). */
+const SHARDS_PER_WORKER = 16;
+
+/** `worker-threads`, else `io-threads` when more than one was asked for, else one per core. */
+export function workerCount(config: ConfigStore, cores = availableParallelism()): number {
+  const asked = config.number('worker-threads');
+  const ioThreads = config.number('io-threads');
+  const count = asked > 0 ? asked : ioThreads > 1 ? ioThreads : cores;
+  return Math.min(Math.max(count, 1), WORKERS_MAX);
+}
+
+/** `shards`, else a power of two near SHARDS_PER_WORKER for each worker. */
+export function shardCount(config: ConfigStore, workers: number): number {
+  const asked = config.number('shards');
+  if (asked > 0) return asked;
+  return Math.min(2 ** Math.ceil(Math.log2(workers * SHARDS_PER_WORKER)), SHARDS_MAX);
+}
+
+/** An error text when the configuration asks for an engine that cannot be. */
+export function checkSizes(config: ConfigStore): string | undefined {
+  const shards = config.number('shards');
+  if (shards > 0 && !Number.isInteger(Math.log2(shards))) return 'shards must be a power of two';
+  if (config.number('databases') > DATABASES_MAX) return `databases must be at most ${DATABASES_MAX}`;
+  return undefined;
+}
