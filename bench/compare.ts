@@ -203,7 +203,8 @@ async function main(): Promise<void> {
       for (const pipeline of numbers(values.pipelines)) {
         for (const test of tests) {
           const shape = { clients: Number(values.clients), keyspace: keys, threads: Number(values.threads) };
-          const row = await compareOnce(servers, test, { test: test.name, pipeline, valueBytes, requests: 0, ...shape });
+          const job = { test: test.name, pipeline, valueBytes, requests: 0, ...shape };
+          const row = await compareOnce(servers, test, job);
           rows.push(row);
           process.stderr.write(`${printRow(row).join('  ')}\n`);
         }

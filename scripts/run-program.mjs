@@ -10,7 +10,8 @@ import { root, SetupError } from './setup/shell.mjs';
 
 const [variant = '', target = '', ...args] = process.argv.slice(2);
 await orExplain(async () => {
-  if (!VARIANTS.has(variant)) throw new SetupError(`usage: run-program.mjs <${[...VARIANTS.keys()].join('|')}> <target>`);
+  const variants = [...VARIANTS.keys()].join('|');
+  if (!VARIANTS.has(variant)) throw new SetupError(`usage: run-program.mjs <${variants}> <target>`);
   if (!targetExists(target)) throw new SetupError(`${target} has no sources in this tree`);
   await buildNative(variant, [target]);
 });

@@ -37,11 +37,17 @@ export function isMet(verdict: Verdict): boolean {
 export function formatVerdict(verdict: Verdict): string {
   const aim = verdict.aim === undefined ? '' : `, aim ${verdict.aim.toFixed(2)}`;
   const bound = `${verdict.kind} ${verdict.bound.toFixed(2)}${aim}`;
-  return `${isMet(verdict) ? 'met   ' : 'MISSED'}  ${verdict.value.toFixed(2).padStart(6)}  (${bound})  ${verdict.what}`;
+  const value = verdict.value.toFixed(2).padStart(6);
+  return `${isMet(verdict) ? 'met   ' : 'MISSED'}  ${value}  (${bound})  ${verdict.what}`;
 }
 
 /** Prints a report's end: verdicts, and the JSON file if one was asked for. */
-export function finish(name: string, results: unknown, verdicts: readonly Verdict[], jsonFile: string | undefined): void {
+export function finish(
+  name: string,
+  results: unknown,
+  verdicts: readonly Verdict[],
+  jsonFile: string | undefined,
+): void {
   for (const verdict of verdicts) console.info(formatVerdict(verdict));
   if (jsonFile === undefined) return;
   const rows = verdicts.map((verdict) => ({ ...verdict, met: isMet(verdict) }));

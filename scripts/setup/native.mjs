@@ -98,7 +98,8 @@ export async function buildNative(variant, targets) {
   const sources = listFiles(native, (name) => /\.(cc|h|inc|txt)$/.test(name));
   const value = fingerprint(sources, [process.version]);
   const stampOf = (target) => join(folder, `.built-${target}`);
-  const outputOf = (target) => (target === 'sherd' ? join(folder, 'Release', 'sherd.node') : programPath(variant, target));
+  const addon = join(folder, 'Release', 'sherd.node');
+  const outputOf = (target) => (target === 'sherd' ? addon : programPath(variant, target));
   const stale = wanted.filter((target) => !isStamped(stampOf(target), value) || !existsSync(outputOf(target)));
   if (stale.length === 0) return;
   dropMovedFolder(folder);

@@ -68,7 +68,8 @@ export function oracleProgram(name: string): Command {
 export function sherdProgram(): Command {
   const told = process.env['SHERD_COMMAND'];
   if (told !== undefined && told !== '') {
-    const words = told.startsWith('[') ? (JSON.parse(told) as string[]) : told.split(/\s+/).filter((word) => word !== '');
+    const isJson = told.startsWith('[');
+    const words = isJson ? (JSON.parse(told) as string[]) : told.split(/\s+/).filter((word) => word !== '');
     const [file, ...args] = words;
     if (file === undefined) throw new Error('SHERD_COMMAND names no program');
     return { file, args, env: process.env };
