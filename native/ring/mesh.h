@@ -123,6 +123,14 @@ class Mesh {
     return false;
   }
 
+  /// True if self has frames that their rings had no room for. Flush every turn until it is false.
+  bool HasOverflow(uint16_t self) const {
+    for (uint16_t to : rows_[self].targets) {
+      if (links_[Index(self, to)]->sender.HasOverflow()) return true;
+    }
+    return false;
+  }
+
   /// For DEBUG RINGS: any thread may read the counters of a pair.
   const SpscRing& ring(uint16_t from, uint16_t to) const { return links_[Index(from, to)]->ring; }
   const RingSender& sender(uint16_t from, uint16_t to) const {
