@@ -20,6 +20,7 @@ import { begin, formatTable } from './support/report.js';
 
 const words = process.argv.slice(2);
 const smoke = words.includes('--smoke');
+const filters = words.filter((word) => word !== '--smoke');
 
 /** Runs the native half; its exit code counts. Without sources of it there is nothing to run. */
 function runNative(): void {
@@ -28,7 +29,7 @@ function runNative(): void {
     console.info(`${program} has not been built; only the TypeScript half runs\n`);
     return;
   }
-  const result = spawnSync(program, words, { stdio: 'inherit' });
+  const result = spawnSync(program, filters, { stdio: 'inherit' });
   if (result.status !== 0) throw new Error(`sherd_micro ended with ${result.signal ?? result.status}`);
 }
 

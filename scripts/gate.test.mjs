@@ -2,7 +2,7 @@
  * Tests of the gate's counting: a wrong count here would call a failing tree healthy.
  */
 import { describe, expect, it } from 'vitest';
-import { countResult, countVitest } from './gate.mjs';
+import { countResult, countVitest, mustFail } from './gate.mjs';
 
 describe('countResult', () => {
   it('takes the last count a program prints', () => {
@@ -23,6 +23,14 @@ describe('countResult', () => {
   it('prefers counts from a report to those in the output', () => {
     const counts = { passed: 2, failed: 0 };
     expect(countResult({ code: 0, output: '9 passed, 9 failed', counts })).toEqual(counts);
+  });
+});
+
+describe('mustFail', () => {
+  it('turns success into failure and failure into success, whatever was printed', async () => {
+    const ending = (code) => mustFail({ name: 'x', run: async () => ({ code, output: '1 passed, 0 failed' }) }).run();
+    expect(countResult(await ending(0))).toEqual({ passed: 0, failed: 1 });
+    expect(countResult(await ending(134))).toEqual({ passed: 1, failed: 0 });
   });
 });
 

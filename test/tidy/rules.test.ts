@@ -88,10 +88,10 @@ describe('headers', () => {
 
 describe('leftovers', () => {
   // Spelled in pieces, or this file would be found.
-  it.each(['// FIX' + 'ME: later', "describe.on" + "ly('x')", "it.sk" + "ip('x')", 'console.l' + 'og(1);', 'debug' + 'ger;'])(
-    'are found: %s',
-    (line) => expect(found(rules.hasNoLeftovers, 'test/a.ts', `const a = 1;\n${line}\n`)).toEqual([2]),
-  );
+  const switchedOff = ['describe.on' + "ly('x')", 'it.sk' + "ip('x')", 'test.to' + "do('x')"];
+  it.each(['// FIX' + 'ME: later', ...switchedOff, 'console.l' + 'og(1);', 'debug' + 'ger;'])('are found: %s', (line) => {
+    expect(found(rules.hasNoLeftovers, 'test/a.ts', `const a = 1;\n${line}\n`)).toEqual([2]);
+  });
 
   it('are not seen where there are none', () => {
     const text = "// only this\nit.each([1])('x', () => {});\nconsole.info('printed on purpose');\n";

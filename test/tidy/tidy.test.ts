@@ -13,7 +13,9 @@ import { formatFinding, isCode, readProject } from './source.js';
  * Functions that were longer than the rule before anybody measured, with their length: they may shrink, and then
  * the number here follows, but not grow. Better no new rows.
  */
-const LONG_FUNCTIONS = new Map<string, number>([['native/resp/reply_builder_test.cc TEST(output_buffer_behaves_like_a_string)', 77]]);
+const LONG_FUNCTIONS = new Map<string, number>([
+  ['native/resp/reply_builder_test.cc TEST(output_buffer_behaves_like_a_string)', 77],
+]);
 
 const project = readProject(projectRoot);
 
