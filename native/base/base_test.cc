@@ -121,7 +121,8 @@ TEST(cycle_clock_agrees_with_the_system) {
   const int64_t system_ns = Clock::MonotonicNs() - start_ns;
   const auto measured_ns = static_cast<int64_t>(CycleClock::ToNs(CycleClock::Now() - start));
   // 1 %, and the time that a busy machine may take between two readings.
-  const int64_t difference_ns = measured_ns > system_ns ? measured_ns - system_ns : system_ns - measured_ns;
+  const int64_t difference_ns =
+      measured_ns > system_ns ? measured_ns - system_ns : system_ns - measured_ns;
   EXPECT_LT(difference_ns, system_ns / 100 + 2'000'000);
 }
 

@@ -1,11 +1,12 @@
 // Unaligned loads and stores of fixed-width integers, and a checked reader over a span of bytes.
 //
 // All file and wire formats go through here: the endianness stands in the name at the call, and an
-// unaligned access is a memcpy that the compiler turns into one instruction. ByteReader is for bytes
-// that came from outside: it never reads past the end, and it remembers a failure, so that a decoder
-// can read a whole struct and ask once at the end.
+// unaligned access is a memcpy that the compiler turns into one instruction. ByteReader is for
+// bytes that came from outside: it never reads past the end, and it remembers a failure, so that a
+// decoder can read a whole struct and ask once at the end.
 //
-// Any thread. Nothing here owns memory: a ByteReader and the views it returns borrow the caller's bytes.
+// Any thread. Nothing here owns memory: a ByteReader and the views it returns borrow the caller's
+// bytes.
 #pragma once
 
 #include <bit>

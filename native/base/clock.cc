@@ -11,7 +11,8 @@ namespace sherd {
 
 namespace {
 
-// Bit 8 of EDX of leaf 0x80000007: the counter runs at one rate in all power states, and on all cores.
+// Bit 8 of EDX of leaf 0x80000007: the counter runs at one rate in all power states, and on all
+// cores.
 bool HasInvariantCounter() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid(0x80000007, &a, &b, &c, &d) != 0 && (d & (1u << 8)) != 0;

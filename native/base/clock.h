@@ -1,16 +1,16 @@
 // Clock: what time it is, and a cheap counter for timing commands.
 //
 // Two readings are kept apart by name: monotonic time for durations and timers, wall time for what
-// clients see (EXPIREAT, TIME, LASTSAVE). Both can be replaced as a whole by a test (FakeClock) so that
-// expiry, timeouts and failovers are tested without sleeping; in production the override costs one
-// predicted branch on top of the vDSO call (about 25 ns).
+// clients see (EXPIREAT, TIME, LASTSAVE). Both can be replaced as a whole by a test (FakeClock) so
+// that expiry, timeouts and failovers are tested without sleeping; in production the override costs
+// one predicted branch on top of the vDSO call (about 25 ns).
 //
 // CycleClock is for timing every single command: the processor's time-stamp counter where it is
 // invariant (8 ns or less, no call), else clock_gettime. Differences of Now() are turned into
 // nanoseconds by a factor that Calibrate() measures once.
 //
-// Thread: all static functions may be called by any thread. Calibrate() and Clock::SetOverride() are
-// called while no other thread reads (start of the process; start and end of a test).
+// Thread: all static functions may be called by any thread. Calibrate() and Clock::SetOverride()
+// are called while no other thread reads (start of the process; start and end of a test).
 #pragma once
 
 #include <atomic>
@@ -95,8 +95,8 @@ class FakeClock final : public ClockSource {
 
 class CycleClock {
  public:
-  /// Measures the counter against the monotonic clock (about 2 ms). Call once at start, before other
-  /// threads read; until then Now() counts nanoseconds, which is right as well but dearer.
+  /// Measures the counter against the monotonic clock (about 2 ms). Call once at start, before
+  /// other threads read; until then Now() counts nanoseconds, which is right as well but dearer.
   static void Calibrate();
 
   /// A count that rises with time. Only differences mean anything, through ToNs().

@@ -1,12 +1,12 @@
-// CRC16 of cluster keys (XMODEM: polynomial 0x1021, start 0, most significant bit first) and the slot
-// of a key.
+// CRC16 of cluster keys (XMODEM: polynomial 0x1021, start 0, most significant bit first) and the
+// slot of a key.
 //
 // Every key of every command passes here once, so it has to cost a few nanoseconds. Two ideas:
 //  1. Slicing by eight: table k holds the effect of a byte that k more bytes follow, so eight bytes
 //     cost eight independent loads instead of a chain of eight. The tables are 4 KiB together.
 //  2. The start value is zero, so zero bytes in front change nothing. A key whose length is not a
-//     multiple of eight is treated as if padded in *front*: the odd bytes are one more slice step, not
-//     a byte-wise tail.
+//     multiple of eight is treated as if padded in *front*: the odd bytes are one more slice step,
+//     not a byte-wise tail.
 // A carry-less multiply would win only from about 64 bytes on, where hardly any key is.
 //
 // Invariant: Crc16("123456789") == 0x31C3. Constant tables; any thread may call anything.
@@ -23,8 +23,8 @@ inline constexpr uint32_t kSlotCount = 16384;
 
 namespace internal {
 
-/// table[0] is the classic byte-wise table; table[k][b] is table[0][b] after k more zero bytes, that is
-/// the effect of byte b when k more bytes follow.
+/// table[0] is the classic byte-wise table; table[k][b] is table[0][b] after k more zero bytes,
+/// that is the effect of byte b when k more bytes follow.
 struct Crc16Tables {
   uint16_t table[8][256];
   constexpr Crc16Tables() : table() {
@@ -74,7 +74,8 @@ inline uint64_t HasByte(uint64_t word, unsigned char byte) {
   return (x - 0x0101010101010101ULL) & ~x & 0x8080808080808080ULL;
 }
 
-/// Whether `byte` occurs in `text`. Keys are short: this beats the call of memchr up to about 32 bytes.
+/// Whether `byte` occurs in `text`. Keys are short: this beats the call of memchr up to about 32
+/// bytes.
 inline bool ContainsByte(std::string_view text, unsigned char byte) {
   const char* data = text.data();
   const size_t size = text.size();
@@ -110,8 +111,8 @@ inline uint16_t Crc16(std::string_view bytes) {
   return static_cast<uint16_t>(crc);
 }
 
-/// The cluster slot of a key: CRC16 modulo 16384 of the text between the first '{' and the first '}'
-/// behind it, if there is one and it is not empty; else of the whole key.
+/// The cluster slot of a key: CRC16 modulo 16384 of the text between the first '{' and the first
+/// '}' behind it, if there is one and it is not empty; else of the whole key.
 inline uint16_t KeySlot(std::string_view key) {
   if (__builtin_expect(internal::ContainsByte(key, '{'), 0)) key = internal::HashTagOf(key);
   return Crc16(key) & (kSlotCount - 1);

@@ -7,8 +7,8 @@ namespace sherd {
 
 namespace {
 
-// table[0] is the byte-wise table of the reflected polynomial; table[k][b] is the effect of byte b when
-// k more bytes follow. 16 KiB, computed by the compiler.
+// table[0] is the byte-wise table of the reflected polynomial; table[k][b] is the effect of byte b
+// when k more bytes follow. 16 KiB, computed by the compiler.
 struct Crc64Tables {
   uint64_t table[8][256];
   constexpr Crc64Tables() : table() {

@@ -1,5 +1,5 @@
-// CRC64 of RDB files and DUMP payloads (Jones's polynomial 0xad93d23594c935a9, reflected, start 0, no
-// final xor), by slicing over eight bytes a step.
+// CRC64 of RDB files and DUMP payloads (Jones's polynomial 0xad93d23594c935a9, reflected, start 0,
+// no final xor), by slicing over eight bytes a step.
 //
 // Invariant: Crc64(0, "123456789") == 0xe9c6d914c4b8d9ca. Constant tables; any thread.
 #pragma once

@@ -11,8 +11,8 @@ namespace {
 
 char Fold(char c, bool ignore_case) { return ignore_case ? AsciiLower(c) : c; }
 
-// The value by which a class range compares a byte: signed, as Redis does. With folded case Redis goes
-// through the C library's tolower(), which maps the negative values except -1 to 128 ... 254.
+// The value by which a class range compares a byte: signed, as Redis does. With folded case Redis
+// goes through the C library's tolower(), which maps the negative values except -1 to 128 ... 254.
 int RangeValue(char c, bool ignore_case) {
   const auto value = static_cast<signed char>(c);
   if (!ignore_case) return value;
@@ -26,8 +26,8 @@ bool InRange(char first, char last, char c, bool ignore_case) {
   return value >= RangeValue(first, ignore_case) && value <= RangeValue(last, ignore_case);
 }
 
-// Matches `c` against the class whose '[' is at `*position`; moves `*position` behind its ']', or to the
-// pattern's end when there is none.
+// Matches `c` against the class whose '[' is at `*position`; moves `*position` behind its ']', or
+// to the pattern's end when there is none.
 bool MatchClass(std::string_view pattern, size_t* position, char c, bool ignore_case) {
   size_t i = *position + 1;
   const bool is_negated = i < pattern.size() && pattern[i] == '^';

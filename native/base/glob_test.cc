@@ -1,4 +1,5 @@
-// Globs: recorded answers of redis-server (KEYS, COMMAND LIST), a recursive twin, and the exponential trap.
+// Globs: recorded answers of redis-server (KEYS, COMMAND LIST), a recursive twin, and the
+// exponential trap.
 #include "base/glob.h"
 
 #include <chrono>
@@ -86,7 +87,8 @@ TEST(glob_agrees_with_trying_everything) {
   }
 }
 
-// Tried naively this takes longer than the universe has; the bound is generous for a sanitizer build.
+// Tried naively this takes longer than the universe has; the bound is generous for a sanitizer
+// build.
 TEST(glob_trap_is_not_exponential) {
   std::string pattern;
   for (int i = 0; i < 50; i++) pattern += "a*";

@@ -43,8 +43,8 @@ uint64_t Crc64Naive(std::string_view bytes) {
 
 // SipHash-c-d as in the paper, with c = 1 and d = 3, byte by byte.
 uint64_t SipHashNaive(std::string_view text, uint64_t k0, uint64_t k1) {
-  uint64_t v[4] = {k0 ^ 0x736f6d6570736575ULL, k1 ^ 0x646f72616e646f6dULL, k0 ^ 0x6c7967656e657261ULL,
-                   k1 ^ 0x7465646279746573ULL};
+  uint64_t v[4] = {k0 ^ 0x736f6d6570736575ULL, k1 ^ 0x646f72616e646f6dULL,
+                   k0 ^ 0x6c7967656e657261ULL, k1 ^ 0x7465646279746573ULL};
   const auto rotate = [](uint64_t x, int b) { return (x << b) | (x >> (64 - b)); };
   const auto round = [&v, rotate] {
     v[0] += v[1], v[2] += v[3];
@@ -61,7 +61,8 @@ uint64_t SipHashNaive(std::string_view text, uint64_t k0, uint64_t k1) {
   padded += static_cast<char>(text.size());
   for (size_t i = 0; i < padded.size(); i += 8) {
     uint64_t word = 0;
-    for (size_t j = 8; j > 0; j--) word = (word << 8) | static_cast<unsigned char>(padded[i + j - 1]);
+    for (size_t j = 8; j > 0; j--)
+      word = (word << 8) | static_cast<unsigned char>(padded[i + j - 1]);
     v[3] ^= word;
     round();
     v[0] ^= word;
@@ -71,8 +72,8 @@ uint64_t SipHashNaive(std::string_view text, uint64_t k0, uint64_t k1) {
   return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-// Calls `check` with random texts of every length to 100, each in a heap block of exactly its size, so
-// that a sanitizer sees a byte too many.
+// Calls `check` with random texts of every length to 100, each in a heap block of exactly its size,
+// so that a sanitizer sees a byte too many.
 template <typename Check>
 void ForEveryLength(Check check) {
   Random random(test::Seed());
@@ -105,7 +106,9 @@ TEST(key_slot_of_known_keys) {
 }
 
 TEST(key_slot_hash_tag_rule) {
-  const auto whole = [](std::string_view key) { return static_cast<uint16_t>(Crc16Naive(key) % 16384); };
+  const auto whole = [](std::string_view key) {
+    return static_cast<uint16_t>(Crc16Naive(key) % 16384);
+  };
   EXPECT_EQ(KeySlot("{a}b"), whole("a"));
   EXPECT_EQ(KeySlot("x{a}{b}"), whole("a"));
   EXPECT_EQ(KeySlot("{}{b}"), whole("{}{b}"));
@@ -128,9 +131,7 @@ TEST(key_slot_finds_the_brace_anywhere) {
   }
 }
 
-TEST(crc64_check_value) {
-  EXPECT_EQ(Crc64(0, "123456789"), 0xe9c6d914c4b8d9caULL);
-}
+TEST(crc64_check_value) { EXPECT_EQ(Crc64(0, "123456789"), 0xe9c6d914c4b8d9caULL); }
 
 TEST(crc64_equals_its_definition_in_pieces) {
   Random random(test::Seed());

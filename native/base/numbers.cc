@@ -101,7 +101,8 @@ inline void WriteDigitsBackwards(uint64_t value, char* end) {
   }
 }
 
-// The refusal rule for strtod and strtold results. Denormals report ERANGE on glibc too, but are good.
+// The refusal rule for strtod and strtold results. Denormals report ERANGE on glibc too, but are
+// good.
 template <typename Float>
 bool IsRangeError(Float value) {
   return errno == ERANGE && (std::isinf(value) || value == 0);
@@ -207,8 +208,8 @@ bool ParseUint64(std::string_view text, uint64_t* value) {
 
 bool ParseDouble(std::string_view text, double* value) {
   if (text.empty() || std::isspace(static_cast<unsigned char>(text[0]))) return false;
-  // Plain decimals: from_chars rounds as strtod does and is several times faster. It knows no '+' and
-  // no "0x" and reports the edges of the range differently, so those go to strtod.
+  // Plain decimals: from_chars rounds as strtod does and is several times faster. It knows no '+'
+  // and no "0x" and reports the edges of the range differently, so those go to strtod.
   double parsed = 0;
   const char* end = text.data() + text.size();
   const auto result = std::from_chars(text.data(), end, parsed);

@@ -1,4 +1,5 @@
-// Numbers as text: recorded answers of redis-server, edges, and random round trips against the C library.
+// Numbers as text: recorded answers of redis-server, edges, and random round trips against the C
+// library.
 #include "base/numbers.h"
 
 #include <cinttypes>
@@ -103,8 +104,9 @@ TEST(numbers_unsigned_range) {
   EXPECT_EQ(value, UINT64_MAX);
   EXPECT_TRUE(ParseUint64("0", &value));
   EXPECT_EQ(value, 0u);
-  for (const auto text : {""sv, "18446744073709551616"sv, "28446744073709551615"sv, "00"sv, "01"sv, "+1"sv,
-                          " 1"sv, "-0"sv, "99999999999999999999"sv, "111111111111111111111"sv, "1\0"sv}) {
+  for (const auto text :
+       {""sv, "18446744073709551616"sv, "28446744073709551615"sv, "00"sv, "01"sv, "+1"sv, " 1"sv,
+        "-0"sv, "99999999999999999999"sv, "111111111111111111111"sv, "1\0"sv}) {
     EXPECT_MSG(!ParseUint64(text, &value), "accepted " + test::Quoted(text));
   }
 }
@@ -136,7 +138,8 @@ TEST(numbers_random_integers_read_back) {
   }
 }
 
-// Whatever ParseInt64 takes must print back byte for byte, or a string stored as an integer changes.
+// Whatever ParseInt64 takes must print back byte for byte, or a string stored as an integer
+// changes.
 TEST(numbers_random_texts_parse_only_in_canonical_form) {
   Random random(test::Seed());
   const auto alphabet = "0123456789-+ 0919"sv;
@@ -192,7 +195,8 @@ TEST(numbers_random_doubles_read_back) {
     if (std::isnan(value)) continue;
     const std::string text = Formatted(value);
     const double read = std::strtod(text.c_str(), nullptr);
-    EXPECT_MSG(std::memcmp(&read, &value, sizeof(value)) == 0, text + " is not " + Formatted17(value));
+    EXPECT_MSG(std::memcmp(&read, &value, sizeof(value)) == 0,
+               text + " is not " + Formatted17(value));
     EXPECT_LE(text.size(), kDoubleCharsMax);
     EXPECT_LE(text.find_first_of("e.") == std::string::npos ? 0 : text.size(), size_t{25});
     double parsed = 0;

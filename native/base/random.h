@@ -1,8 +1,8 @@
 // Random: a small seedable generator (xoshiro256**, Blackman and Vigna 2018).
 //
 // For sampling (RANDOMKEY, eviction), probabilistic counters, skiplist levels and tests. Not for
-// secrets: hash keys and node ids come from the system. The same seed gives the same sequence on every
-// machine, which is what lets a failed random test be replayed.
+// secrets: hash keys and node ids come from the system. The same seed gives the same sequence on
+// every machine, which is what lets a failed random test be replayed.
 //
 // Not thread-safe: one generator per shard, worker or test.
 #pragma once
@@ -17,8 +17,8 @@ namespace sherd {
 class Random {
  public:
   explicit Random(uint64_t seed) {
-    // SplitMix64 spreads the seed, so that neighbouring seeds give unrelated sequences and the state
-    // is never all zeros.
+    // SplitMix64 spreads the seed, so that neighbouring seeds give unrelated sequences and the
+    // state is never all zeros.
     for (uint64_t& word : state_) {
       seed += 0x9e3779b97f4a7c15ULL;
       uint64_t z = seed;

@@ -22,7 +22,7 @@ namespace sherd {
 
 enum class StatusCode : uint8_t {
   kOk,
-  kInvalid,      // an argument or a text that is not what it should be
+  kInvalid,  // an argument or a text that is not what it should be
   kNotFound,
   kCorrupt,      // bytes that break their format
   kIo,           // the system refused; error_number() holds errno
@@ -104,8 +104,8 @@ class [[nodiscard]] Result {
 }  // namespace sherd
 
 /// Leaves the calling function with the status of `expression` unless it is OK.
-#define RETURN_IF_ERROR(expression)                                 \
-  do {                                                              \
-    ::sherd::Status return_if_error_status = (expression);          \
+#define RETURN_IF_ERROR(expression)                                  \
+  do {                                                               \
+    ::sherd::Status return_if_error_status = (expression);           \
     if (!return_if_error_status.ok()) return return_if_error_status; \
   } while (0)

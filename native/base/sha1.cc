@@ -1,4 +1,5 @@
-// SHA-1 as in FIPS 180-4, section 6.1.2, with the message schedule in a ring of 16 words. See sha1.h.
+// SHA-1 as in FIPS 180-4, section 6.1.2, with the message schedule in a ring of 16 words. See
+// sha1.h.
 #include "base/sha1.h"
 
 #include <cstring>
@@ -21,10 +22,9 @@ void Sha1::Block(const char* block) {
   uint32_t a = state_[0], b = state_[1], c = state_[2], d = state_[3], e = state_[4];
   for (int round = 0; round < 80; round++) {
     if (round >= 16) {
-      schedule[round & 15] =
-          RotateLeft(schedule[(round + 13) & 15] ^ schedule[(round + 8) & 15] ^
-                         schedule[(round + 2) & 15] ^ schedule[round & 15],
-                     1);
+      schedule[round & 15] = RotateLeft(schedule[(round + 13) & 15] ^ schedule[(round + 8) & 15] ^
+                                            schedule[(round + 2) & 15] ^ schedule[round & 15],
+                                        1);
     }
     uint32_t mixed;
     if (round < 20) {

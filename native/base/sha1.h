@@ -1,5 +1,5 @@
-// SHA-1 (FIPS 180-4), for DEBUG DIGEST and SCRIPT LOAD names, where Redis's output is defined by it.
-// Not used for anything that needs security.
+// SHA-1 (FIPS 180-4), for DEBUG DIGEST and SCRIPT LOAD names, where Redis's output is defined by
+// it. Not used for anything that needs security.
 //
 // Any thread; an object is used by one thread at a time.
 #pragma once

@@ -1,12 +1,12 @@
-// SipHash-1-3: the keyed hash of every dictionary (Aumasson, Bernstein: "SipHash: a fast short-input
-// PRF", 2012).
+// SipHash-1-3: the keyed hash of every dictionary (Aumasson, Bernstein: "SipHash: a fast
+// short-input PRF", 2012).
 //
-// Clients choose the keys, so an unkeyed hash would let them build a table in which every key collides.
-// One compression round and three final ones are what Rust and Ruby use for hash tables as well: enough
-// against flooding, and about a third faster on short keys than 2-4.
+// Clients choose the keys, so an unkeyed hash would let them build a table in which every key
+// collides. One compression round and three final ones are what Rust and Ruby use for hash tables
+// as well: enough against flooding, and about a third faster on short keys than 2-4.
 //
-// Everything is inline: the hash of a 16-byte key is some 40 instructions, and a call plus the loss of
-// registers would show. The variant without case folds A–Z on eight bytes at a time.
+// Everything is inline: the hash of a 16-byte key is some 40 instructions, and a call plus the loss
+// of registers would show. The variant without case folds A–Z on eight bytes at a time.
 //
 // Any thread; the key is the caller's, usually drawn once at start.
 #pragma once

@@ -1,5 +1,6 @@
-// Small ASCII helpers: Redis's command words and options are compared without regard to case, and only
-// A–Z fold. The C library's tolower() depends on the locale, which belongs to the host process.
+// Small ASCII helpers: Redis's command words and options are compared without regard to case, and
+// only A–Z fold. The C library's tolower() depends on the locale, which belongs to the host
+// process.
 //
 // Any thread; nothing allocates except where a std::string is returned.
 #pragma once

@@ -21,7 +21,8 @@ using bench::Keep;
 // redis-benchmark's key.
 constexpr std::string_view kKey = "key:000000123456";
 
-// Copies of a key with changing digits, so that nothing is a constant to the compiler or the predictor.
+// Copies of a key with changing digits, so that nothing is a constant to the compiler or the
+// predictor.
 std::vector<std::string> SomeKeys(size_t size) {
   std::vector<std::string> keys;
   for (int i = 0; i < 64; i++) {
@@ -80,7 +81,8 @@ BENCH(format_int64_random_length) {
 }
 BENCH(format_int64_6_digits) {
   char out[kInt64CharsMax];
-  bench.Run([&](uint64_t i) { Keep(FormatInt64(static_cast<int64_t>(100'000 + (i & 0xffff)), out)); });
+  bench.Run(
+      [&](uint64_t i) { Keep(FormatInt64(static_cast<int64_t>(100'000 + (i & 0xffff)), out)); });
 }
 BENCH(parse_int64_6_digits) {
   const auto keys = SomeKeys(6);

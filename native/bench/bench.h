@@ -9,9 +9,9 @@
 //   }
 //   BENCH(parse_batch) { bench.RunBatch(50, [&] { ... 50 commands ... }); }
 //
-// Each measurement is repeated; the median is what counts, the smallest shows what the machine can do when
-// nothing disturbs it. The loop's own cost (under a nanosecond) is not subtracted. sherd_micro runs every
-// benchmark whose name contains one of its arguments.
+// Each measurement is repeated; the median is what counts, the smallest shows what the machine can
+// do when nothing disturbs it. The loop's own cost (under a nanosecond) is not subtracted.
+// sherd_micro runs every benchmark whose name contains one of its arguments.
 //
 // Thread: one.
 #pragma once
@@ -69,7 +69,8 @@ class Bench {
       loop(count);
       const int64_t took = NowNs() - start;
       if (took > kRepeatNs / 4) {
-        count = std::max<uint64_t>(1, count * static_cast<uint64_t>(kRepeatNs) / static_cast<uint64_t>(took));
+        count = std::max<uint64_t>(
+            1, count * static_cast<uint64_t>(kRepeatNs) / static_cast<uint64_t>(took));
         break;
       }
       count *= 4;
@@ -105,7 +106,7 @@ struct Registration {
 
 }  // namespace sherd::bench
 
-#define BENCH(name)                                                                        \
-  static void name##_bench(::sherd::bench::Bench& bench);                                  \
-  static const ::sherd::bench::Registration name##_registration(#name, name##_bench);      \
+#define BENCH(name)                                                                   \
+  static void name##_bench(::sherd::bench::Bench& bench);                             \
+  static const ::sherd::bench::Registration name##_registration(#name, name##_bench); \
   static void name##_bench(::sherd::bench::Bench& bench)

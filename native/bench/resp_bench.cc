@@ -61,7 +61,9 @@ void Build(bench::Bench& bench, Write write) {
 }  // namespace
 
 BENCH(parse_set_pipelined) {
-  ParsePipeline(bench, Repeated([](int i) { return std::vector<std::string>{"SET", Key(i), "xxx"}; }));
+  ParsePipeline(bench, Repeated([](int i) {
+                  return std::vector<std::string>{"SET", Key(i), "xxx"};
+                }));
 }
 BENCH(parse_get_pipelined) {
   ParsePipeline(bench, Repeated([](int i) { return std::vector<std::string>{"GET", Key(i)}; }));

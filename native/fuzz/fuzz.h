@@ -5,18 +5,18 @@
 //   }
 //   FUZZ_SEEDS(request_parser, "*1\r\n$4\r\nPING\r\n", "PING\r\n");
 //
-// A target takes arbitrary bytes and CHECKs; it must be deterministic, so that a printed input replays.
-// Without libFuzzer, fuzz_main.cc drives all targets from a seed: it mutates and crosses the target's own
-// sample inputs. With clang, the same sources and -DSHERD_LIBFUZZER give one libFuzzer program; the
-// environment variable SHERD_FUZZ_TARGET names the target:
+// A target takes arbitrary bytes and CHECKs; it must be deterministic, so that a printed input
+// replays. Without libFuzzer, fuzz_main.cc drives all targets from a seed: it mutates and crosses
+// the target's own sample inputs. With clang, the same sources and -DSHERD_LIBFUZZER give one
+// libFuzzer program; the environment variable SHERD_FUZZ_TARGET names the target:
 //
 //   clang++ -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -DSHERD_LIBFUZZER -Inative
 //       native/fuzz/*.cc native/base/{numbers,glob,check}.cc
 //       native/resp/{request_parser,inline_arguments}.cc -o sherd_libfuzzer
 //   SHERD_FUZZ_TARGET=request_parser ./sherd_libfuzzer corpus/
 //
-// The target "canary" fails on purpose at an input that only a working fuzzer finds: a run that does not
-// find it proves nothing about the others.
+// The target "canary" fails on purpose at an input that only a working fuzzer finds: a run that
+// does not find it proves nothing about the others.
 #pragma once
 
 #include <cstddef>
@@ -78,8 +78,8 @@ class ExactCopy {
 
 }  // namespace sherd::fuzz
 
-#define FUZZ_TARGET(name)                                                        \
-  static void name##_fuzz(const uint8_t* data, size_t size);                     \
+#define FUZZ_TARGET(name)                                                           \
+  static void name##_fuzz(const uint8_t* data, size_t size);                        \
   static const ::sherd::fuzz::Registration name##_registration(#name, name##_fuzz); \
   static void name##_fuzz(const uint8_t* data, size_t size)
 

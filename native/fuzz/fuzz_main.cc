@@ -2,13 +2,13 @@
 //
 //   sherd_fuzz [--seed N] [--runs N] [target]...
 //
-// Without names all targets but the canary run. Input number i of a target depends on the seed, the target
-// and i alone. Before an input is tried it is written to memory that the abort handler prints, so a CHECK
-// or a sanitizer's finding comes with the bytes and the command that replays it. With --seed and the
-// printed --first, exactly the failing input is run again.
+// Without names all targets but the canary run. Input number i of a target depends on the seed, the
+// target and i alone. Before an input is tried it is written to memory that the abort handler
+// prints, so a CHECK or a sanitizer's finding comes with the bytes and the command that replays it.
+// With --seed and the printed --first, exactly the failing input is run again.
 //
-// This is no replacement for coverage-guided fuzzing (fuzz.h tells how to build that); it is what runs in
-// every test run, everywhere, in seconds. Single-threaded.
+// This is no replacement for coverage-guided fuzzing (fuzz.h tells how to build that); it is what
+// runs in every test run, everywhere, in seconds. Single-threaded.
 #ifndef SHERD_LIBFUZZER
 
 #include <chrono>
@@ -41,7 +41,8 @@ uint64_t current_seed = 0;
 const std::string* current_input = nullptr;
 
 void PrintCurrentInput() {
-  std::fprintf(stderr, "fuzz target %s failed, replay with: --seed %llu --first %llu --runs 1 %s\ninput:",
+  std::fprintf(stderr,
+               "fuzz target %s failed, replay with: --seed %llu --first %llu --runs 1 %s\ninput:",
                current_target, static_cast<unsigned long long>(current_seed),
                static_cast<unsigned long long>(current_run), current_target);
   for (const char c : *current_input) std::fprintf(stderr, " %02x", static_cast<unsigned char>(c));
@@ -56,8 +57,8 @@ void OnAbort(int) {
 }
 
 bool ParseOptions(int argc, char** argv, Options* options) {
-  options->seed = static_cast<uint64_t>(
-      std::chrono::system_clock::now().time_since_epoch() / std::chrono::microseconds(1));
+  options->seed = static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch() /
+                                        std::chrono::microseconds(1));
   for (int i = 1; i < argc; i++) {
     const std::string_view name = argv[i];
     if (name.substr(0, 2) != "--") {
@@ -77,18 +78,15 @@ bool ParseOptions(int argc, char** argv, Options* options) {
 
 char InterestingByte(Random& random) {
   static constexpr char kBytes[] = "\r\n\0*$ \"'\\0123456789-+.eExainf[]^?\x7f\x80\xff";
-  return random.OneIn(2) ? kBytes[random.Below(sizeof(kBytes) - 1)] : static_cast<char>(random.Next());
+  return random.OneIn(2) ? kBytes[random.Below(sizeof(kBytes) - 1)]
+                         : static_cast<char>(random.Next());
 }
 
 void MutateOnce(Random& random, const std::vector<std::string>& samples, std::string* input) {
   const size_t at = random.Below(input->size() + 1);
   switch (random.Below(7)) {
-    case 0:
-      input->insert(at, 1, InterestingByte(random));
-      break;
-    case 1:
-      input->erase(at, 1 + random.Below(4));
-      break;
+    case 0: input->insert(at, 1, InterestingByte(random)); break;
+    case 1: input->erase(at, 1 + random.Below(4)); break;
     case 2:
     case 3:
       if (at < input->size()) (*input)[at] = InterestingByte(random);
@@ -112,7 +110,8 @@ void MutateOnce(Random& random, const std::vector<std::string>& samples, std::st
   if (input->size() > kInputBytesMax) input->resize(kInputBytesMax);
 }
 
-std::string MakeInput(const Options& options, const std::vector<std::string>& samples, uint64_t run) {
+std::string MakeInput(const Options& options, const std::vector<std::string>& samples,
+                      uint64_t run) {
   Random random(options.seed * 0x9e3779b97f4a7c15ULL + run);
   std::string input = samples[random.Below(samples.size())];
   const uint64_t mutations = random.Below(8);

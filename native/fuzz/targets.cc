@@ -1,6 +1,7 @@
 // Fuzz targets of base and resp.
 //
-// request_parser  any bytes: parsed at once and in pieces (cut as the first bytes say) they give the same
+// request_parser  any bytes: parsed at once and in pieces (cut as the first bytes say) they give
+// the same
 //                 commands, the same rest and the same error
 // numbers         any text: what parses prints back, and the C library agrees
 // glob            pattern and text: the answer of a recursive twin
@@ -23,10 +24,11 @@ namespace {
 
 // ---- Request parser ----
 
-// Everything that can be seen of a parse: arguments, commands, empty lines, error and rest, as one text.
-// `next_piece()` gives how many more bytes the parser sees after each kNeedMore.
+// Everything that can be seen of a parse: arguments, commands, empty lines, error and rest, as one
+// text. `next_piece()` gives how many more bytes the parser sees after each kNeedMore.
 template <typename NextPiece>
-std::string ParseAll(std::string_view input, const resp::ParserLimits& limits, NextPiece next_piece) {
+std::string ParseAll(std::string_view input, const resp::ParserLimits& limits,
+                     NextPiece next_piece) {
   std::string seen;
   resp::RequestParser parser;
   size_t start = 0;
@@ -73,7 +75,8 @@ FUZZ_TARGET(request_parser) {
 }
 FUZZ_SEEDS(request_parser, "@1*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$5\r\nvalue\r\n*1\r\n$4\r\nPING\r\n",
            "01PING\r\n\r\nECHO \"a\\x41\\n\" 'b c'\r\n*0\r\n*-1\r\n*2\r\n$4\r\nECHO\r\n$0\r\n\r\n",
-           "\xf1x*11\r\n$16385\r\n", "\xf2x*2\r\n$101\r\n", "01*2147483647\r\n$536870912\r\n", "01*2\r\n:1\r\n");
+           "\xf1x*11\r\n$16385\r\n", "\xf2x*2\r\n$101\r\n", "01*2147483647\r\n$536870912\r\n",
+           "01*2\r\n:1\r\n");
 
 // ---- Numbers ----
 
@@ -108,15 +111,16 @@ FUZZ_TARGET(numbers) {
   // A wider type takes at least what the narrow one takes, up to its limit of length.
   if (is_double && text.size() < kLongDoubleCharsMax) CHECK(is_long_double);
 }
-FUZZ_SEEDS(numbers, "0", "-1", "9223372036854775807", "-9223372036854775808", "18446744073709551615", "0.1",
-           "1e308", "-1.5e-10", "0x1.8p3", "inf", "-Infinity", "nan", "5e-324", "12345678901234567890.5");
+FUZZ_SEEDS(numbers, "0", "-1", "9223372036854775807", "-9223372036854775808",
+           "18446744073709551615", "0.1", "1e308", "-1.5e-10", "0x1.8p3", "inf", "-Infinity", "nan",
+           "5e-324", "12345678901234567890.5");
 
 // ---- Globs ----
 
 namespace {
 
-// Redis's rules by plain recursion over elements: an oracle for the backtracking, with its own reading of
-// classes. Only for short inputs.
+// Redis's rules by plain recursion over elements: an oracle for the backtracking, with its own
+// reading of classes. Only for short inputs.
 bool MatchesSlowly(std::string_view pattern, std::string_view text) {
   if (pattern.empty()) return text.empty();
   if (pattern[0] == '*') {
@@ -168,7 +172,10 @@ FUZZ_TARGET(glob) {
   if (pattern.view().size() > 16 || text.view().size() > 16) return;
   if (!text.view().empty()) CHECK(is_match == MatchesSlowly(pattern.view(), text.view()));
 }
-FUZZ_SEEDS(glob, "\x03h*ohello", "\x08h[a-e]llohello", "\x05[^a]bcb", "\x04\\*?[*a[", "\x06[a-\\]]]", "\x09" "a*a*a*a*baaaaaa");
+FUZZ_SEEDS(glob, "\x03h*ohello", "\x08h[a-e]llohello", "\x05[^a]bcb", "\x04\\*?[*a[",
+           "\x06[a-\\]]]",
+           "\x09"
+           "a*a*a*a*baaaaaa");
 
 // ---- Canary ----
 

@@ -21,8 +21,8 @@ char Unescape(char c) {
   }
 }
 
-// Appends the quoted bytes that start behind the opening quote at line[*position - 1]; moves `*position`
-// behind the closing quote. False when it is missing or something is glued to it.
+// Appends the quoted bytes that start behind the opening quote at line[*position - 1]; moves
+// `*position` behind the closing quote. False when it is missing or something is glued to it.
 bool ReadQuoted(std::string_view line, size_t* position, char quote, std::string* out) {
   size_t i = *position;
   for (; i < line.size() && line[i] != quote; i++) {
@@ -52,8 +52,8 @@ bool ReadQuoted(std::string_view line, size_t* position, char quote, std::string
   return *position == line.size() || IsAsciiSpace(line[*position]);
 }
 
-// Reads a token that has a quote somewhere. Same contract as ReadQuoted, from the token's first byte.
-// After a closing quote the token is over: what follows is white space.
+// Reads a token that has a quote somewhere. Same contract as ReadQuoted, from the token's first
+// byte. After a closing quote the token is over: what follows is white space.
 bool ReadTokenWithQuotes(std::string_view line, size_t* position, std::string* out) {
   for (size_t i = *position; i < line.size() && !EndsToken(line[i]); i++) {
     if (line[i] == '"' || line[i] == '\'') {
@@ -77,7 +77,8 @@ bool SplitInlineArguments(std::string_view line, std::vector<std::string_view>* 
     while (position < line.size() && IsAsciiSpace(line[position])) position++;
     if (position == line.size()) return true;
     size_t end = position;
-    while (end < line.size() && !EndsToken(line[end]) && line[end] != '"' && line[end] != '\'') end++;
+    while (end < line.size() && !EndsToken(line[end]) && line[end] != '"' && line[end] != '\'')
+      end++;
     if (end == line.size() || EndsToken(line[end])) {
       args->push_back(line.substr(position, end - position));
       position = end;

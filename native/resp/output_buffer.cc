@@ -14,8 +14,8 @@ struct BlockHeader {
   size_t capacity;
 };
 
-// A first block holds a handful of small replies; blocks then grow with what is pending, so that a slow
-// reader's backlog costs few allocations, up to a size that is still easy to find room for.
+// A first block holds a handful of small replies; blocks then grow with what is pending, so that a
+// slow reader's backlog costs few allocations, up to a size that is still easy to find room for.
 constexpr size_t kBlockBytesMin = 512;
 constexpr size_t kBlockBytesMax = 64 * 1024;
 // Moving a block costs a segment in the chain and an iovec in the write: below this, copy instead.
@@ -68,8 +68,8 @@ bool OutputBuffer::InScratch(const char* data) const {
   return scratch_ != nullptr && Within(data, scratch_, scratch_capacity_);
 }
 
-// Turns the filled part of the open segment into a sealed piece; the open segment goes on behind it and
-// keeps the block.
+// Turns the filled part of the open segment into a sealed piece; the open segment goes on behind it
+// and keeps the block.
 void OutputBuffer::Seal() {
   if (cursor_ == open_begin_) return;
   PushSegment(open_begin_, static_cast<size_t>(cursor_ - open_begin_), nullptr, nullptr);
@@ -81,13 +81,15 @@ void OutputBuffer::CloseOpen() {
   Seal();
   if (open_owned_ != nullptr) {
     char* const block = open_owned_;
-    const bool is_last_piece = segments_.size() > first_ && segments_.back().block == nullptr &&
-                               segments_.back().owned == nullptr &&
-                               Within(segments_.back().data, block, BlockCapacity(block) + sizeof(BlockHeader));
+    const bool is_last_piece =
+        segments_.size() > first_ && segments_.back().block == nullptr &&
+        segments_.back().owned == nullptr &&
+        Within(segments_.back().data, block, BlockCapacity(block) + sizeof(BlockHeader));
     if (is_last_piece) {
       segments_.back().owned = block;
     } else if (segments_.size() > first_) {
-      // Earlier pieces may stand before a reference: an empty segment carries the block until they went.
+      // Earlier pieces may stand before a reference: an empty segment carries the block until they
+      // went.
       PushSegment(cursor_, 0, block, nullptr);
     } else {
       FreeBlock(block);
@@ -178,7 +180,8 @@ void OutputBuffer::AppendBuffer(OutputBuffer& other) {
   const bool is_small = other.sealed_size_ <= kCopyBytesMax;
   for (size_t i = other.first_; i < other.segments_.size(); i++) {
     const Segment& segment = other.segments_[i];
-    // Pieces of a block whose owner comes later must move with it, so only whole buffers are copied.
+    // Pieces of a block whose owner comes later must move with it, so only whole buffers are
+    // copied.
     const bool must_copy = is_small || (segment.block == nullptr && other.InScratch(segment.data));
     if (must_copy) {
       Append({segment.data, segment.size});
@@ -248,7 +251,8 @@ void OutputBuffer::Clear() {
 
 OutputBuffer::Mark OutputBuffer::GetMark() const { return {segments_.size() - first_, size()}; }
 
-// Drops the last sealed segment. A block that it owned goes to the piece before it in the same block.
+// Drops the last sealed segment. A block that it owned goes to the piece before it in the same
+// block.
 void OutputBuffer::PopSegment() {
   Segment last = segments_.back();
   segments_.pop_back();

@@ -1,7 +1,7 @@
 // ReplyBuilder: the shapes of RESP2 and RESP3 replies. See reply_builder.h.
 //
-// Each reply reserves its longest form once and writes straight into the output; what a pipelined GET or
-// INCR needs (Bulk, Integer, Header) is one bounds test, a few stores and one copy.
+// Each reply reserves its longest form once and writes straight into the output; what a pipelined
+// GET or INCR needs (Bulk, Integer, Header) is one bounds test, a few stores and one copy.
 #include "resp/reply_builder.h"
 
 #include <algorithm>

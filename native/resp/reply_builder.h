@@ -1,9 +1,9 @@
 // ReplyBuilder: writes RESP2 or RESP3 replies into an OutputBuffer.
 //
-// One builder is pointed at a connection's (or a queued request's) output and at the protocol version
-// of that connection, and is passed down to the command. It only ever appends. What differs between
-// the protocols (null, map, set, double, boolean, big number, verbatim string, push) is decided here
-// and nowhere else.
+// One builder is pointed at a connection's (or a queued request's) output and at the protocol
+// version of that connection, and is passed down to the command. It only ever appends. What differs
+// between the protocols (null, map, set, double, boolean, big number, verbatim string, push) is
+// decided here and nowhere else.
 //
 // The output is a chain of segments: segments of bytes that we own, and references to large values
 // that live in the keyspace (a reference keeps the value alive until the socket has taken it, so a
@@ -14,12 +14,12 @@
 //   [scratch piece] [ref to 10 MB value] [block A, piece]  [block A or B: filled | free]
 //                                                           open_begin_  cursor_  limit_
 //
-// A block may be cut into several pieces (a reference stands between them). Only the last piece of a
-// block owns it; since bytes leave in order, the block is freed when its last piece has gone.
+// A block may be cut into several pieces (a reference stands between them). Only the last piece of
+// a block owns it; since bytes leave in order, the block is freed when its last piece has gone.
 //
 // Invariants: open_begin_ <= cursor_ <= limit_; sealed_size_ is the sum of the sizes of
-// segments_[first_...]; a heap block is owned by exactly one segment or by the open one; a buffer that
-// has run empty holds no heap block.
+// segments_[first_...]; a heap block is owned by exactly one segment or by the open one; a buffer
+// that has run empty holds no heap block.
 //
 // Specifications: redis.io "RESP protocol description", RESP3 specification.
 // Thread: used by whoever executes the command; an OutputBuffer belongs to one thread at a time.
@@ -53,7 +53,7 @@ class OutputBuffer {
     const char* data;
     size_t size;
     size_t block_bytes;  // what `block` was counted with in memory(), 0 without one
-    char* owned;         // start of a heap block that we free, or nullptr (scratch, shared, a piece)
+    char* owned;  // start of a heap block that we free, or nullptr (scratch, shared, a piece)
     SharedBlock* block;  // non-null: referenced value, Unref when the segment goes
   };
 
@@ -62,8 +62,9 @@ class OutputBuffer {
   OutputBuffer(const OutputBuffer&) = delete;
   OutputBuffer& operator=(const OutputBuffer&) = delete;
 
-  /// Lends a scratch block as the first place to write to. Only while the buffer is empty and holds no
-  /// other loan. Whenever the buffer runs empty, it starts over at the scratch block. The lender must call DetachScratch() before it uses the block for anything else.
+  /// Lends a scratch block as the first place to write to. Only while the buffer is empty and holds
+  /// no other loan. Whenever the buffer runs empty, it starts over at the scratch block. The lender
+  /// must call DetachScratch() before it uses the block for anything else.
   void AttachScratch(char* scratch, size_t capacity);
 
   /// Ends the loan: bytes still in the scratch block are copied to blocks of our own.
@@ -148,28 +149,29 @@ class ReplyBuilder {
   OutputBuffer* out() { return out_; }
 
   void Ok() { out_->Append("+OK\r\n"); }
-  void SimpleString(std::string_view text);   // "+text"; CR and LF in text become spaces
-  /// "-" + text. Texts without a leading upper-case code word are the caller's mistake: pass the full
-  /// "ERR ..." or "WRONGTYPE ..." text. As in Redis, CR and LF at the end are dropped and become spaces
-  /// elsewhere. Counts one error.
+  void SimpleString(std::string_view text);  // "+text"; CR and LF in text become spaces
+  /// "-" + text. Texts without a leading upper-case code word are the caller's mistake: pass the
+  /// full "ERR ..." or "WRONGTYPE ..." text. As in Redis, CR and LF at the end are dropped and
+  /// become spaces elsewhere. Counts one error.
   void Error(std::string_view text);
   void Integer(int64_t value);
   void Bulk(std::string_view bytes);
-  void BulkInteger(int64_t value);            // the number as a bulk string
+  void BulkInteger(int64_t value);  // the number as a bulk string
   /// Bulk string that refers to a large shared value instead of copying it.
   void BulkShared(std::string_view bytes, SharedBlock* block);
-  void Null();                                // RESP2 "$-1", RESP3 "_"
-  void NullArray();                           // RESP2 "*-1", RESP3 "_"
+  void Null();       // RESP2 "$-1", RESP3 "_"
+  void NullArray();  // RESP2 "*-1", RESP3 "_"
   void EmptyArray() { Array(0); }
   void Array(size_t count);
-  void Map(size_t pairs);                     // RESP2: array of 2 * pairs
-  void Set(size_t count);                     // RESP2: array
-  void Push(size_t count);                    // RESP2: array
-  void Attribute(size_t pairs);               // RESP3 only; CHECKs resp() == 3
-  void Double(double value);                  // RESP2: bulk string; text as FormatDouble()
-  void Bool(bool value);                      // RESP2: :1 / :0
-  void BigNumber(std::string_view digits);    // RESP2: bulk string
-  void Verbatim(std::string_view text, const char* format3);  // RESP2: bulk string; format "txt"/"mkd"
+  void Map(size_t pairs);                   // RESP2: array of 2 * pairs
+  void Set(size_t count);                   // RESP2: array
+  void Push(size_t count);                  // RESP2: array
+  void Attribute(size_t pairs);             // RESP3 only; CHECKs resp() == 3
+  void Double(double value);                // RESP2: bulk string; text as FormatDouble()
+  void Bool(bool value);                    // RESP2: :1 / :0
+  void BigNumber(std::string_view digits);  // RESP2: bulk string
+  void Verbatim(std::string_view text,
+                const char* format3);  // RESP2: bulk string; format "txt"/"mkd"
   /// Bytes that are already RESP (recorded replies of other threads, control plane).
   void Raw(std::string_view bytes) { out_->Append(bytes); }
 
@@ -179,7 +181,7 @@ class ReplyBuilder {
   std::string_view last_error_code() const { return {last_error_code_, last_error_code_size_}; }
 
  private:
-  void Header(char prefix, size_t count);     // e.g. "*3\r\n"
+  void Header(char prefix, size_t count);         // e.g. "*3\r\n"
   void Line(char prefix, std::string_view text);  // e.g. "+text\r\n", without CR and LF inside
 
   OutputBuffer* out_;

@@ -51,8 +51,8 @@ std::string Reply(int resp, Write write) {
 }
 
 // Both protocols at once: EXPECT_REPLY(code, RESP2, RESP3).
-#define EXPECT_REPLY(call, resp2, resp3)                                \
-  do {                                                                  \
+#define EXPECT_REPLY(call, resp2, resp3)                                 \
+  do {                                                                   \
     EXPECT_EQ(Reply(2, [](ReplyBuilder& reply) { reply.call; }), resp2); \
     EXPECT_EQ(Reply(3, [](ReplyBuilder& reply) { reply.call; }), resp3); \
   } while (0)
@@ -149,12 +149,14 @@ TEST(output_buffer_borrows_scratch) {
   EXPECT_TRUE(buffer.empty());
 }
 
-// Random operations on two buffers, compared with strings after each; references and memory must balance.
+// Random operations on two buffers, compared with strings after each; references and memory must
+// balance.
 TEST(output_buffer_behaves_like_a_string) {
   Random random(test::Seed());
   for (int round = 0; round < 60; round++) {
     CountedBlock value(std::string(1 + random.Below(3000), 'S'));
-    std::vector<char> scratches[2] = {std::vector<char>(1 + random.Below(2000)), std::vector<char>(100)};
+    std::vector<char> scratches[2] = {std::vector<char>(1 + random.Below(2000)),
+                                      std::vector<char>(100)};
     OutputBuffer buffers[2];
     std::string models[2];
     bool has_scratch[2] = {};
@@ -170,7 +172,8 @@ TEST(output_buffer_behaves_like_a_string) {
         case 0:
         case 1:
         case 2: {
-          const std::string text(random.Below(random.OneIn(5) ? 5000 : 60), static_cast<char>('a' + step % 26));
+          const std::string text(random.Below(random.OneIn(5) ? 5000 : 60),
+                                 static_cast<char>('a' + step % 26));
           buffer.Append(text);
           models[i] += text;
           break;
@@ -183,7 +186,8 @@ TEST(output_buffer_behaves_like_a_string) {
         }
         case 4:
         case 5: {
-          const size_t size = random.OneIn(3) ? models[i].size() : random.Below(models[i].size() + 1);
+          const size_t size =
+              random.OneIn(3) ? models[i].size() : random.Below(models[i].size() + 1);
           buffer.Consume(size);
           models[i].erase(0, size);
           marks[i].is_valid = false;
@@ -206,9 +210,7 @@ TEST(output_buffer_behaves_like_a_string) {
             has_scratch[i] = true;
           }
           break;
-        case 8:
-          marks[i] = {buffer.GetMark(), models[i].size(), true};
-          break;
+        case 8: marks[i] = {buffer.GetMark(), models[i].size(), true}; break;
         default:
           if (!marks[i].is_valid) break;
           buffer.Truncate(marks[i].mark);

@@ -1,8 +1,8 @@
 // The request parser. See request_parser.h.
 //
-// Redis's line search stops at a zero byte and does not look whether LF follows CR, nor what the two
-// bytes behind a bulk are. Clients can not tell except with broken input, but then the error texts and
-// the moment of the error must be the same, so all of that is kept.
+// Redis's line search stops at a zero byte and does not look whether LF follows CR, nor what the
+// two bytes behind a bulk are. Clients can not tell except with broken input, but then the error
+// texts and the moment of the error must be the same, so all of that is kept.
 #include "resp/request_parser.h"
 
 #include <algorithm>
@@ -28,9 +28,9 @@ constexpr size_t kKeptArgsMax = 1024;
 // The shortest bulk: "$0\r\n\r\n".
 constexpr ptrdiff_t kBulkBytesMin = 6;
 
-// Reads "<any>digits\r<any>" at `cursor`; returns the place behind it, or nullptr when the number is not
-// 1 to 9 plain digits (which may be an error, or only incomplete: the slow path finds out). At least
-// kBulkBytesMin bytes lie between `cursor` and `end`.
+// Reads "<any>digits\r<any>" at `cursor`; returns the place behind it, or nullptr when the number
+// is not 1 to 9 plain digits (which may be an error, or only incomplete: the slow path finds out).
+// At least kBulkBytesMin bytes lie between `cursor` and `end`.
 inline const char* ReadLength(const char* cursor, const char* end, int64_t* length) {
   const unsigned first = static_cast<unsigned char>(cursor[1]) - unsigned{'0'};
   if (first > 9) return nullptr;
@@ -217,8 +217,8 @@ ParseStatus RequestParser::ParseInline(std::string_view input) {
 
 // ---- Helpers ----
 
-// Looks for `terminator` from scanned_ on, within kInlineBytesMax bytes from position_. A zero byte hides
-// everything behind it, for good: scanned_ stays on it.
+// Looks for `terminator` from scanned_ on, within kInlineBytesMax bytes from position_. A zero byte
+// hides everything behind it, for good: scanned_ stays on it.
 bool RequestParser::FindLineEnd(std::string_view input, char terminator, size_t* line_end) {
   const size_t window_end = std::min(input.size(), position_ + kInlineBytesMax + 1);
   if (window_end <= scanned_) return false;

@@ -1,21 +1,22 @@
-// RequestParser: incremental parser of client requests (RESP arrays of bulk strings, inline commands).
+// RequestParser: incremental parser of client requests (RESP arrays of bulk strings, inline
+// commands).
 //
-// The parser is pointed at the unread bytes of a connection and yields one command at a time as views
-// into those bytes: nothing is copied. It keeps enough state to go on where it stopped when a command
-// is split over reads, without scanning bytes twice: after kNeedMore the caller reads more bytes
-// *behind* the ones it has (they may have moved: views are offsets from the command's start) and calls
-// again with the longer span.
+// The parser is pointed at the unread bytes of a connection and yields one command at a time as
+// views into those bytes: nothing is copied. It keeps enough state to go on where it stopped when a
+// command is split over reads, without scanning bytes twice: after kNeedMore the caller reads more
+// bytes *behind* the ones it has (they may have moved: views are offsets from the command's start)
+// and calls again with the longer span.
 //
 // Two paths. A command that lies complete in the input, which is nearly every command, fills args_
-// directly (ParseWhole). At the first thing that is missing or odd, what was read so far is turned into
-// offsets and the resumable path (ParseMultibulk) takes over; only that one knows how to wait and how to
-// word an error.
+// directly (ParseWhole). At the first thing that is missing or odd, what was read so far is turned
+// into offsets and the resumable path (ParseMultibulk) takes over; only that one knows how to wait
+// and how to word an error.
 //
-// Limits and error texts are Redis 7.2's ("Protocol error: invalid multibulk length" ...). A protocol
-// error is final: the caller replies with error() and closes the connection. Nothing is allocated in
-// proportion to a length that the client merely claims. Redis's own answer to an overlong line depends
-// on how the bytes were split over reads; ours does not: it is the one that Redis gives when they come
-// one by one.
+// Limits and error texts are Redis 7.2's ("Protocol error: invalid multibulk length" ...). A
+// protocol error is final: the caller replies with error() and closes the connection. Nothing is
+// allocated in proportion to a length that the client merely claims. Redis's own answer to an
+// overlong line depends on how the bytes were split over reads; ours does not: it is the one that
+// Redis gives when they come one by one.
 //
 // Thread: one parser per connection, used by its I/O worker only.
 #pragma once
@@ -31,7 +32,7 @@ namespace sherd::resp {
 struct ParserLimits {
   int64_t max_bulk_length = 512LL * 1024 * 1024;  // proto-max-bulk-len
   int64_t max_multibulk_length = 2147483647;      // Redis 7: INT_MAX
-  bool authenticated = true;                      // false: at most 10 arguments of at most 16384 bytes
+  bool authenticated = true;  // false: at most 10 arguments of at most 16384 bytes
 };
 
 /// Longest inline command and longest length header, as Redis (PROTO_INLINE_MAX_SIZE).
@@ -55,8 +56,8 @@ class RequestParser {
   const std::vector<std::string_view>& args() const { return args_; }
   size_t consumed() const { return consumed_; }
 
-  /// After kNeedMore inside a bulk: how many bytes input.size() must reach for the current bulk and its
-  /// CRLF to be complete; else 0. Lets the connection size its buffer once for a big value.
+  /// After kNeedMore inside a bulk: how many bytes input.size() must reach for the current bulk and
+  /// its CRLF to be complete; else 0. Lets the connection size its buffer once for a big value.
   size_t bytes_wanted() const { return bytes_wanted_; }
 
   /// After kError: the text behind "-ERR ", e.g. "Protocol error: expected '$', got 'x'".

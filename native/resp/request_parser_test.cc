@@ -1,5 +1,5 @@
-// The request parser against recorded answers of redis-server, and against itself: a byte stream gives the
-// same commands and the same error however it is cut.
+// The request parser against recorded answers of redis-server, and against itself: a byte stream
+// gives the same commands and the same error however it is cut.
 #include "resp/request_parser.h"
 
 #include <algorithm>
@@ -50,9 +50,10 @@ std::string ReplyTo(const std::vector<std::string_view>& args, bool is_authentic
   return reply.append("\r\n");
 }
 
-// Feeds `input` to a parser; after every kNeedMore it sees `next_piece()` bytes more. Each view that is
-// parsed is a heap block of exactly its size, at a new address, so that a sanitizer sees a byte read too
-// many and a view kept too long. `on_command` gets the arguments; returns the error or "".
+// Feeds `input` to a parser; after every kNeedMore it sees `next_piece()` bytes more. Each view
+// that is parsed is a heap block of exactly its size, at a new address, so that a sanitizer sees a
+// byte read too many and a view kept too long. `on_command` gets the arguments; returns the error
+// or "".
 template <typename NextPiece, typename OnCommand>
 std::string Feed(std::string_view input, const ParserLimits& limits, NextPiece next_piece,
                  OnCommand on_command) {
@@ -84,8 +85,8 @@ template <typename NextPiece>
 void CheckCase(const ProtocolCase& c, NextPiece next_piece, const char* how) {
   const std::string input =
       std::string(c.prefix) + std::string(c.fill_count, c.fill) + std::string(c.suffix);
-  const std::string expected =
-      std::string(c.reply_head) + std::string(c.reply_fill_count, c.fill) + std::string(c.reply_tail);
+  const std::string expected = std::string(c.reply_head) + std::string(c.reply_fill_count, c.fill) +
+                               std::string(c.reply_tail);
   ParserLimits limits;
   limits.authenticated = c.is_authenticated;
   std::string reply;
@@ -121,12 +122,16 @@ std::vector<std::string> Copied(const std::vector<std::string_view>& args) {
 }  // namespace
 
 TEST(request_parser_answers_as_redis_at_once) {
-  for (const ProtocolCase& c : kCases) CheckCase(c, [] { return SIZE_MAX / 2; }, "at once");
+  for (const ProtocolCase& c : kCases)
+    CheckCase(
+        c, [] { return SIZE_MAX / 2; }, "at once");
 }
 
 TEST(request_parser_answers_as_redis_byte_by_byte) {
   for (const ProtocolCase& c : kCases) {
-    if (c.fill_count < 1000) CheckCase(c, [] { return size_t{1}; }, "byte by byte");
+    if (c.fill_count < 1000)
+      CheckCase(
+          c, [] { return size_t{1}; }, "byte by byte");
   }
 }
 
@@ -134,7 +139,8 @@ TEST(request_parser_answers_as_redis_in_random_pieces) {
   Random random(test::Seed());
   for (const ProtocolCase& c : kCases) {
     const size_t longest = c.fill_count < 1000 ? 20 : 20'000;
-    CheckCase(c, [&] { return 1 + random.Below(longest); }, "in pieces");
+    CheckCase(
+        c, [&] { return 1 + random.Below(longest); }, "in pieces");
   }
 }
 
@@ -147,16 +153,18 @@ TEST(request_parser_reads_back_random_commands) {
       command.resize(1 + random.Below(random.OneIn(20) ? 300 : 6));
       for (std::string& arg : command) {
         arg.resize(random.Below(random.OneIn(50) ? 3000 : 20));
-        for (char& c : arg) c = random.OneIn(4) ? "\r\n$*\0"[random.Below(5)] : static_cast<char>(random.Next());
+        for (char& c : arg)
+          c = random.OneIn(4) ? "\r\n$*\0"[random.Below(5)] : static_cast<char>(random.Next());
       }
       if (random.OneIn(4)) input += random.OneIn(2) ? "\r\n" : "*0\r\n";
       input += Multibulk(command);
     }
-    const size_t longest = random.OneIn(3) ? input.size() : 1 + input.size() / 100 + random.Below(40);
+    const size_t longest =
+        random.OneIn(3) ? input.size() : 1 + input.size() / 100 + random.Below(40);
     std::vector<std::vector<std::string>> parsed;
-    const std::string error =
-        Feed(input, ParserLimits(), [&] { return 1 + random.Below(longest); },
-             [&](const std::vector<std::string_view>& args) { parsed.push_back(Copied(args)); });
+    const std::string error = Feed(
+        input, ParserLimits(), [&] { return 1 + random.Below(longest); },
+        [&](const std::vector<std::string_view>& args) { parsed.push_back(Copied(args)); });
     EXPECT_EQ(error, "");
     EXPECT_TRUE(parsed == commands);
   }
@@ -213,7 +221,8 @@ TEST(request_parser_obeys_configured_limits) {
   EXPECT_EQ(parser.error(), "Protocol error: invalid bulk length");
 }
 
-// A claim of two thousand million arguments or of 512 MB must not cost memory before the bytes are there.
+// A claim of two thousand million arguments or of 512 MB must not cost memory before the bytes are
+// there.
 TEST(request_parser_allocates_for_bytes_not_for_claims) {
   RequestParser parser;
   EXPECT_TRUE(parser.Parse("*2147483647\r\n$1\r\na\r\n", ParserLimits()) == ParseStatus::kNeedMore);

@@ -9,13 +9,13 @@
 //     EXPECT_EQ(dict.size(), model.size());
 //   }
 //
-// A failed EXPECT is printed and the test goes on; a failed ASSERT also leaves the function it stands
-// in. The program (test_main.cc) runs every test whose name contains one of its arguments (all without
-// one), ends with the line `N passed, N failed`, and exits with 1 if anything failed or nothing ran.
-// Options: --seed N, --list.
+// A failed EXPECT is printed and the test goes on; a failed ASSERT also leaves the function it
+// stands in. The program (test_main.cc) runs every test whose name contains one of its arguments
+// (all without one), ends with the line `N passed, N failed`, and exits with 1 if anything failed
+// or nothing ran. Options: --seed N, --list.
 //
-// Why not a library: the tests of native code run in plain, ASan, UBSan and TSan builds that must start
-// from a fresh clone without downloads, and need no more than this.
+// Why not a library: the tests of native code run in plain, ASan, UBSan and TSan builds that must
+// start from a fresh clone without downloads, and need no more than this.
 //
 // Thread: EXPECT may be used from any thread of a test; tests run one after the other.
 #pragma once
@@ -53,8 +53,8 @@ inline uint64_t seed = 0;
 inline std::atomic<uint32_t> failures{0};  // of the running test
 }  // namespace internal
 
-/// The seed of this run: from --seed, else different in each run. Mixed with nothing: a test that needs
-/// several generators derives them itself.
+/// The seed of this run: from --seed, else different in each run. Mixed with nothing: a test that
+/// needs several generators derives them itself.
 inline uint64_t Seed() { return internal::seed; }
 
 // ---- Printing of values ----
@@ -113,8 +113,9 @@ template <typename Operation, typename A, typename B>
 bool Compare(const char* file, int line, const char* expression, const A& a, const B& b,
              Operation holds) {
   if (holds(a, b)) return true;
-  ReportFailure(file, line,
-                std::string("expected ") + expression + ", got " + Printed(a) + " and " + Printed(b));
+  ReportFailure(
+      file, line,
+      std::string("expected ") + expression + ", got " + Printed(a) + " and " + Printed(b));
   return false;
 }
 
@@ -125,13 +126,13 @@ inline bool Require(const char* file, int line, const char* expression, bool hol
 
 }  // namespace sherd::test
 
-#define TEST(name)                                                                        \
-  static void name##_test();                                                              \
+#define TEST(name)                                                                            \
+  static void name##_test();                                                                  \
   static const ::sherd::test::Registration name##_registration(#name, __FILE__, name##_test); \
   static void name##_test()
 
-#define SHERD_TEST_COMPARE(a, operation, b)                                                    \
-  ::sherd::test::Compare(__FILE__, __LINE__, #a " " #operation " " #b, (a), (b),               \
+#define SHERD_TEST_COMPARE(a, operation, b)                                      \
+  ::sherd::test::Compare(__FILE__, __LINE__, #a " " #operation " " #b, (a), (b), \
                          [](const auto& left, const auto& right) { return left operation right; })
 
 #define EXPECT_EQ(a, b) (void)SHERD_TEST_COMPARE(a, ==, b)
@@ -148,11 +149,11 @@ inline bool Require(const char* file, int line, const char* expression, bool hol
     if (!(condition)) ::sherd::test::ReportFailure(__FILE__, __LINE__, (text)); \
   } while (0)
 
-#define ASSERT_EQ(a, b)                          \
-  do {                                           \
-    if (!SHERD_TEST_COMPARE(a, ==, b)) return;   \
+#define ASSERT_EQ(a, b)                        \
+  do {                                         \
+    if (!SHERD_TEST_COMPARE(a, ==, b)) return; \
   } while (0)
-#define ASSERT_TRUE(a)                                                        \
-  do {                                                                        \
-    if (!::sherd::test::Require(__FILE__, __LINE__, #a, (a))) return;         \
+#define ASSERT_TRUE(a)                                                \
+  do {                                                                \
+    if (!::sherd::test::Require(__FILE__, __LINE__, #a, (a))) return; \
   } while (0)

@@ -16,8 +16,8 @@ struct Options {
 };
 
 bool ParseOptions(int argc, char** argv, Options* options) {
-  internal::seed = static_cast<uint64_t>(
-      std::chrono::system_clock::now().time_since_epoch() / std::chrono::microseconds(1));
+  internal::seed = static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch() /
+                                         std::chrono::microseconds(1));
   for (int i = 1; i < argc; i++) {
     if (std::strcmp(argv[i], "--list") == 0) {
       options->is_list = true;
@@ -52,8 +52,7 @@ int RunAll(const Options& options) {
     internal::failures.store(0, std::memory_order_relaxed);
     const auto start = std::chrono::steady_clock::now();
     test.run();
-    const auto took_ms =
-        (std::chrono::steady_clock::now() - start) / std::chrono::milliseconds(1);
+    const auto took_ms = (std::chrono::steady_clock::now() - start) / std::chrono::milliseconds(1);
     if (internal::failures.load(std::memory_order_relaxed) == 0) {
       passed++;
     } else {
@@ -61,7 +60,8 @@ int RunAll(const Options& options) {
       std::printf("FAILED %s (%s), replay with: %s --seed %llu\n", test.name, test.file, test.name,
                   static_cast<unsigned long long>(Seed()));
     }
-    if (took_ms >= 1000) std::printf("slow: %s took %lld ms\n", test.name, static_cast<long long>(took_ms));
+    if (took_ms >= 1000)
+      std::printf("slow: %s took %lld ms\n", test.name, static_cast<long long>(took_ms));
   }
   if (options.is_list) return 0;
   std::printf("%d passed, %d failed\n", passed, failed);
