@@ -55,9 +55,9 @@ size_t FormatInt64(int64_t value, char* out);
 /// Writes a double as Redis 7.2 prints scores and RESP doubles: "nan", "inf", "-inf", "0", "-0";
 /// integers up to 2^62 in magnitude as integers; else the shortest digits that read back as the
 /// same double, plain where that is short and in the form d.ddde+X elsewhere. (Redis 7.0 printed
-/// %.17g.) Redis 7.2's own algorithm (Grisu2) misses the shortest digits for about one random double
-/// in a thousand and then prints one digit more; we always print the shortest. `out` has room for
-/// kDoubleCharsMax bytes.
+/// %.17g.) Redis 7.2's own algorithm (Grisu2) misses the shortest digits for about one random
+/// double in a thousand and then prints one digit more; we always print the shortest. `out` has
+/// room for kDoubleCharsMax bytes.
 size_t FormatDouble(double value, char* out);
 
 /// Writes a double with %.17g ("inf", "-inf", "nan", "-0" as above): the form of Redis 7.0, and of
