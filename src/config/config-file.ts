@@ -56,10 +56,10 @@ export interface ConfigSources {
 /** Loads all sources into the store. Throws ConfigFileError or ConfigOpenError. */
 export function loadConfig(store: ConfigStore, sources: ConfigSources): Directives {
   const directives: Directives = { users: [], renamedCommands: [], modules: [], moduleOptions: [] };
-  let text = sources.file === undefined ? '' : readConfigFiles(sources.file);
-  text += sources.stdin ?? '';
-  if (sources.options !== undefined) text += `\n${sources.options}`;
-  loadText(store, directives, text, sources.file, 0);
+  const fileText = sources.file === undefined ? '' : readConfigFiles(sources.file);
+  const rest = (sources.stdin ?? '') + (sources.options === undefined ? '' : `\n${sources.options}`);
+  const file = sources.file ?? '';
+  loadText(store, directives, { text: fileText + rest, file, fileLineCount: fileText.split('\n').length - 1 }, 0);
   checkWhole(store);
   return directives;
 }
@@ -82,14 +82,15 @@ function banner(): string {
   return `\n*** FATAL CONFIG FILE ERROR (Redis ${REDIS_VERSION}) ***\n`;
 }
 
-function loadText(
-  store: ConfigStore,
-  directives: Directives,
-  text: string,
-  file: string | undefined,
-  depth: number,
-): void {
-  const lines = text.split('\n');
+/** A text to load; lines from `fileLineCount` on are not the file's but standard input's or the command line's. */
+interface ConfigText {
+  text: string;
+  file: string;
+  fileLineCount: number;
+}
+
+function loadText(store: ConfigStore, directives: Directives, source: ConfigText, depth: number): void {
+  const lines = source.text.split('\n');
   for (const [index, raw] of lines.entries()) {
     const line = raw.replace(/^[ \t\r\n]+|[ \t\r\n]+$/g, '');
     if (line === '' || line.startsWith('#')) continue;
@@ -106,7 +107,8 @@ function loadText(
       error = loadDirective(store, directives, directive, rest);
     }
     if (error !== undefined) {
-      const where = `(file '${file ?? 'command line or standard input'}', directive '${directive}')`;
+      const file = index < source.fileLineCount ? `file '${source.file}'` : 'command line or standard input';
+      const where = `(${file}, directive '${directive}')`;
       const lineText = `Reading the configuration file, at line ${index + 1}\n>>> '${line}'\n`;
       throw new ConfigFileError(`${banner()}${lineText}${error}\n${where}\n`);
     }
@@ -121,7 +123,8 @@ function include(store: ConfigStore, directives: Directives, pattern: string, de
   // stays valid when a `dir` is put in front of it.
   const inDirectory = resolveBytes(store.text('dir'), pattern);
   const path = /[*?[]/.test(pattern) || existsSync(toBytes(inDirectory)) ? inDirectory : pattern;
-  loadText(store, directives, readConfigFiles(path), path, depth + 1);
+  const text = readConfigFiles(path);
+  loadText(store, directives, { text, file: path, fileLineCount: text.split('\n').length }, depth + 1);
 }
 
 /** One directive; returns an error text. */

@@ -125,11 +125,11 @@ export class ConfigStore {
     const before = new Map(rows.map((row) => [row, this.valueOf(row)]));
     const changed: OptionRow[] = [];
     rows.forEach((row, index) => {
-      const [, value] = assertPresent(pairs[index], 'a pair per row');
+      const [name, value] = assertPresent(pairs[index], 'a pair per row');
       const parsed = parseOption(row, splitSetValue(row, value), this.valueOf(row), 'command');
       if (!parsed.ok) {
         for (const [old, oldValue] of before) this.values.set(old, oldValue);
-        throw setError(row.name, parsed.error);
+        throw setError(name.toLowerCase(), parsed.error);
       }
       if (parsed.value !== this.valueOf(row)) changed.push(row);
       this.values.set(row, parsed.value);

@@ -73,8 +73,19 @@ const memory = (name: string, min: bigint, max: bigint, initial: number, extra: 
 const words = (name: string, list: string, initial: string, extra: Extra): OptionRow =>
   row(name, { type: 'enum', words: list.split(' '), several: false }, initial, extra);
 
-const wordSet = (name: string, list: string, initial: string, extra: Extra): OptionRow =>
-  row(name, { type: 'enum', words: list.split(' '), several: true }, initial, extra);
+/** The words that say how a signal ends the server. */
+const shutdownWords = (name: string): OptionRow =>
+  row(
+    name,
+    {
+      type: 'enum',
+      words: ['default', 'save', 'nosave', 'now', 'force'],
+      several: true,
+      check: special.checkShutdownWords,
+    },
+    'default',
+    { by: 'read' },
+  );
 
 const text = (name: string, initial: string, extra: Extra, check?: (value: string) => string | undefined): OptionRow =>
   row(name, check ? { type: 'string', check } : { type: 'string' }, initial, extra);
@@ -83,7 +94,6 @@ const parsed = (name: string, multiArg: boolean, parse: SpecialParser, initial: 
   row(name, { type: 'special', multiArg, parse }, initial, extra);
 
 const PROTECTED_ACTION = 'no yes local';
-const SHUTDOWN_WORDS = 'default save nosave now force';
 const KB = 1024;
 const MB = 1024 * KB;
 
@@ -137,8 +147,8 @@ const SERVER_OPTIONS: readonly OptionRow[] = [
   integer('watchdog-period', 0n, MAX_INT32, 0, { hidden: true, not: 'the software watchdog does not exist' }),
   bool('disable-thp', 'yes', { immutable: true, not: OS }),
   text('ignore-warnings', '', { not: 'there is no warning that it could silence' }),
-  wordSet('shutdown-on-sigint', SHUTDOWN_WORDS, 'default', { by: 'read' }),
-  wordSet('shutdown-on-sigterm', SHUTDOWN_WORDS, 'default', { by: 'read' }),
+  shutdownWords('shutdown-on-sigint'),
+  shutdownWords('shutdown-on-sigterm'),
   integer('shutdown-timeout', 0n, MAX_INT32, 10, { not: REPLICATION }),
   words('oom-score-adj', 'no yes relative absolute', 'no', { not: OS }),
   parsed('oom-score-adj-values', true, special.parseOomScoreAdjValues, '0 200 800', { not: OS }),
@@ -252,7 +262,7 @@ const DURABILITY_OPTIONS: readonly OptionRow[] = [
   words('sanitize-dump-payload', 'no yes clients', 'no', { not: RDB }),
   integer('rdb-key-save-delay', MIN_INT32, MAX_INT32, 0, { hidden: true, not: RDB }),
   integer('key-load-delay', MIN_INT32, MAX_INT32, 0, { hidden: true, not: RDB }),
-  memory('loading-process-events-interval-bytes', 1024n, MAX_INT32, 2 * MB, { hidden: true, not: RDB }),
+  integer('loading-process-events-interval-bytes', 1024n, MAX_INT32, 2 * MB, { hidden: true, not: RDB }),
   bool('appendonly', 'no', { not: AOF }),
   text('appendfilename', 'appendonly.aof', { immutable: true, not: AOF }, special.checkAppendName('appendfilename')),
   text('appenddirname', 'appendonlydir', { immutable: true, not: AOF }, special.checkAppendName('appenddirname')),

@@ -29,7 +29,7 @@ export type NumberStyle = 'integer' | 'memory' | 'memory-or-percent' | 'octal';
 export type OptionKind =
   | { type: 'bool' }
   | { type: 'number'; style: NumberStyle; min: bigint; max: bigint }
-  | { type: 'enum'; words: readonly string[]; several: boolean }
+  | { type: 'enum'; words: readonly string[]; several: boolean; check?: (value: string) => string | undefined }
   | { type: 'string'; check?: (value: string) => string | undefined }
   | { type: 'special'; multiArg: boolean; parse: SpecialParser };
 
@@ -86,14 +86,17 @@ export function parseOption(
     case 'number':
       return parseNumber(row.kind, value);
     case 'enum':
-      return parseEnum(row.kind.words, row.kind.several ? args : [value]);
-    case 'string': {
-      const error = row.kind.check?.(value);
-      return error === undefined ? ok(value) : fail(error);
-    }
+      return checked(parseEnum(row.kind.words, row.kind.several ? args : [value]), row.kind.check);
+    case 'string':
+      return checked(ok(value), row.kind.check);
     case 'special':
       return row.kind.parse(args, previous, source);
   }
+}
+
+function checked(parsed: Parsed, check: ((value: string) => string | undefined) | undefined): Parsed {
+  const error = parsed.ok ? check?.(parsed.value) : undefined;
+  return error === undefined ? parsed : fail(error);
 }
 
 /** The arguments that CONFIG SET's one value stands for. */

@@ -10,8 +10,9 @@ import type { Parsed, SpecialParser } from './option.js';
 const ok = (value: string): Parsed => ({ ok: true, value });
 const fail = (error: string): Parsed => ({ ok: false, error });
 
-/** A number as C's strtoll reads a whole word: white space and a plus sign in front are accepted. */
+/** A number as C's strtoll reads a whole word: white space and a plus sign in front are accepted, nothing is 0. */
 function parseLoose(text: string): bigint | undefined {
+  if (text === '') return 0n;
   return /^\s*[+-]?[0-9]{1,19}$/.test(text) ? BigInt(text.trim().replace(/^\+/, '')) : undefined;
 }
 
@@ -133,13 +134,29 @@ export const parseLatencyPercentiles: SpecialParser = (args) => {
 
 // ---- Checks of plain strings ----
 
-const TITLE_VARIABLES = ['title', 'listen-addr', 'server-mode', 'port', 'tls-port', 'unixsocket', 'config-file'];
+/** Variables of the title, and what stands for each in the test that the title will not be empty. */
+const TITLE_VARIABLES = new Map([
+  ['title', ''],
+  ['listen-addr', 'x'],
+  ['server-mode', ''],
+  ['port', 'x'],
+  ['tls-port', 'x'],
+  ['unixsocket', ''],
+  ['config-file', ''],
+]);
 
-/** A template is good when every opened brace names a variable, and the result is not empty. */
+/** A template is good when every opened brace names a variable, and the result is not blank. */
 export function checkTitleTemplate(template: string): string | undefined {
-  const error = 'template format is invalid or contains unknown variables';
-  const rest = template.replace(/\{([^}]*)\}/g, (whole, name: string) => (TITLE_VARIABLES.includes(name) ? '' : whole));
-  return rest.includes('{') || template === '' ? error : undefined;
+  const rest = template.replace(/\{([^}]*)\}/g, (whole, name: string) => TITLE_VARIABLES.get(name) ?? whole);
+  const isGood = !rest.includes('{') && rest.trim() !== '';
+  return isGood ? undefined : 'template format is invalid or contains unknown variables';
+}
+
+/** The words of shutdown-on-sigint and shutdown-on-sigterm that exclude each other. */
+export function checkShutdownWords(value: string): string | undefined {
+  const words = value.split(' ');
+  const isContradictory = words.includes('save') && words.includes('nosave');
+  return isContradictory ? "shutdown options SAVE and NOSAVE can't be used simultaneously" : undefined;
 }
 
 export function checkHostname(hostname: string): string | undefined {
