@@ -210,9 +210,13 @@ const REFUSED: [what: string, args: string[], file: string | undefined][] = [
 ];
 
 describe('what is refused', () => {
+  /** The line that we add to Redis's words: which file and which directive. */
+  const PLACE = /^\((?:file '([^']*)'|command line or standard input), directive '[^']*'\)\n/m;
+
   /** Without version, folder, name of the program and time stamps. */
   function plain(output: string, cwd: string): string {
     return output
+      .replace(PLACE, '')
       .replaceAll(cwd, '<dir>')
       .replace(/\(\S+ \d+\.\d+\.\d+\)/g, '(version)')
       .replace(/^\d+:[A-Z] \d+ \w+ \d+ [\d:.]+ [#*.-] /gm, '')
@@ -233,6 +237,12 @@ describe('what is refused', () => {
         const silent = ['--port', '0'];
         const all = first?.endsWith('.conf') ? [first, ...silent, ...rest] : [...silent, ...args];
         const end = await runToEnd(name, all, { cwd });
+        const names = file !== undefined || args[0] === 'y.conf' ? join(cwd, args[0] === 'y.conf' ? 'z.conf' : 'x.conf') : undefined;
+        const isOurs = name === 'sherd' && process.env['SHERD_COMMAND'] === undefined;
+        if (isOurs && end.output.includes('Reading the configuration file, at line')) {
+          const place = PLACE.exec(end.output);
+          expect(place?.[1], end.output).toBe(names);
+        }
         return { code: end.code, signal: end.signal, output: plain(end.output, cwd) };
       }),
     );
