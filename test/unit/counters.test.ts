@@ -1,0 +1,109 @@
+import { describe, expect, it } from 'vitest';
+import type { StatsLayout } from '../../src/native/addon.js';
+import { SharedCounters } from '../../src/observability/counters.js';
+import { formatLogTime } from '../../src/observability/logger.js';
+import { Rates } from '../../src/observability/rates.js';
+import { parseBindAddresses } from '../../src/runtime/listeners.js';
+import { shardCount, workerCount } from '../../src/runtime/sizing.js';
+import { ConfigStore } from '../../src/config/config-store.js';
+import { formatBytesHuman, parseInteger64, parseMemorySize } from '../../src/util/numbers.js';
+import { quoteArg, splitArgs } from '../../src/util/split-args.js';
+import fc from 'fast-check';
+
+const layout: StatsLayout = {
+  worker: { fields: ['commands_processed', 'net_input_bytes', 'net_output_bytes', 'loop_iterations'], stride: 64 },
+  shard: { fields: ['used_memory'], stride: 64 },
+  database: { fields: ['keys', 'expires', 'average_ttl_ms'], stride: 24 },
+  command: { fields: ['calls', 'microseconds_x1024', 'rejected_calls', 'failed_calls'], stride: 32 },
+  commands: ['get', 'set'],
+};
+const sizes = { workers: 2, shards: 2, databases: 2 };
+
+/** Two workers of 8 cells, two shards of 8, four databases of 3, four commands of 4. */
+function cellsAndCounters(): { cells: BigInt64Array; counters: SharedCounters } {
+  const shared = new SharedArrayBuffer((16 + 16 + 12 + 16) * 8);
+  return { cells: new BigInt64Array(shared), counters: new SharedCounters(new Uint8Array(shared), layout, sizes) };
+}
+
+describe('counters', () => {
+  it('sums workers, shards, databases and commands from their cells', () => {
+    const { cells, counters } = cellsAndCounters();
+    cells[0] = 5n;
+    cells[8] = 7n;
+    cells[16] = 100n;
+    cells[24] = 11n;
+    // Database 1 of shard 0 and of shard 1: keys, expires, mean TTL.
+    cells.set([3n, 1n, 100n], 32 + 3);
+    cells.set([4n, 3n, 200n], 32 + 9);
+    // `set` on worker 0 and on worker 1.
+    cells.set([2n, 4096n, 1n, 0n], 44 + 4);
+    cells.set([1n, 1024n, 0n, 1n], 44 + 12);
+    expect(counters.worker('commands_processed')).toBe(12n);
+    expect(counters.workerMax('commands_processed')).toBe(7n);
+    expect(counters.shard('used_memory')).toBe(111n);
+    expect(counters.databaseStats()).toEqual([{ index: 1, keys: 7n, expires: 4n, averageTtlMs: 175n }]);
+    expect(counters.commandStats()).toEqual([
+      { name: 'set', calls: 3n, usec: 5n, rejectedCalls: 1n, failedCalls: 1n },
+    ]);
+    expect(() => counters.worker('nosuch')).toThrow(/counter nosuch/);
+  });
+
+  it('gives rates over the last samples', () => {
+    const { cells, counters } = cellsAndCounters();
+    const rates = new Rates();
+    expect(rates.perSecond('commands_processed')).toBe(0);
+    rates.sample(counters, 1000);
+    cells[0] = 50n;
+    rates.sample(counters, 1100);
+    expect(rates.perSecond('commands_processed')).toBe(500);
+  });
+});
+
+describe('small parts', () => {
+  it('prints the time of a log line', () => {
+    expect(formatLogTime(new Date(2026, 10, 1, 9, 5, 7, 42))).toBe('01 Nov 2026 09:05:07.042');
+  });
+
+  it('reads bind addresses', () => {
+    expect(parseBindAddresses('* -::* 10.0.0.1')).toEqual([
+      { address: '0.0.0.0', isOptional: false },
+      { address: '::', isOptional: true },
+      { address: '10.0.0.1', isOptional: false },
+    ]);
+    expect(parseBindAddresses('')).toEqual([]);
+  });
+
+  it('chooses workers and shards', () => {
+    const config = new ConfigStore('/');
+    expect(workerCount(config, 6)).toBe(6);
+    config.overwrite('io-threads', '4');
+    expect(workerCount(config, 6)).toBe(4);
+    config.overwrite('worker-threads', '3');
+    expect(workerCount(config, 6)).toBe(3);
+    expect(shardCount(config, 3)).toBe(64);
+    config.overwrite('shards', '8');
+    expect(shardCount(config, 3)).toBe(8);
+  });
+
+  it('reads numbers as Redis does', () => {
+    expect(['0', '-1', '9223372036854775807'].map(parseInteger64)).toEqual([0n, -1n, 9223372036854775807n]);
+    for (const bad of ['', '+5', ' 5', '05', '-0', '1e3', '9223372036854775808']) {
+      expect([bad, parseInteger64(bad)]).toEqual([bad, undefined]);
+    }
+    expect(parseMemorySize('10Mb')).toBe(10485760n);
+    expect(parseMemorySize('1k')).toBe(1000n);
+    expect(parseMemorySize('1 mb')).toBeUndefined();
+    expect([0, 200, 940864, 12300288].map(formatBytesHuman)).toEqual(['0B', '200B', '918.81K', '11.73M']);
+  });
+
+  it('splits what it quotes into the same argument', () => {
+    const byteString = fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes).toString('latin1'));
+    fc.assert(
+      fc.property(fc.array(byteString, { minLength: 1, maxLength: 4 }), (args) => {
+        expect(splitArgs(args.map(quoteArg).join(' '))).toEqual(args);
+      }),
+    );
+    expect(splitArgs('a "b')).toBeUndefined();
+    expect(splitArgs('"a"b')).toBeUndefined();
+  });
+});

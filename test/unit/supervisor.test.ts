@@ -1,0 +1,214 @@
+/**
+ * The supervisor with a fake engine and fake workers: control commands, INFO, CLIENT over several workers, CONFIG SET
+ * that reaches the engine, shutdown, and death of a worker.
+ */
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { ConfigStore } from '../../src/config/config-store.js';
+import type { NativeAddon } from '../../src/native/addon.js';
+import { Logger } from '../../src/observability/logger.js';
+import type { FromWorker, ToWorker } from '../../src/runtime/messages.js';
+import { Supervisor } from '../../src/runtime/supervisor.js';
+import type { WorkerLike } from '../../src/runtime/worker-pool.js';
+import { projectRoot } from '../support/project.js';
+
+const fakeAddon = createRequire(import.meta.url)(
+  join(projectRoot, 'test', 'fixtures', 'fake-addon.cjs'),
+) as NativeAddon;
+
+/** Answers as a worker does; holds one client whose id is its index plus 10. */
+class FakeWorker implements WorkerLike {
+  readonly replies: string[] = [];
+  private listeners = new Map<string, (value: never) => void>();
+  onReply: () => void = () => undefined;
+
+  constructor(private readonly index: number) {}
+
+  on(event: string, listener: (value: never) => void): void {
+    this.listeners.set(event, listener);
+    if (event === 'message') queueMicrotask(() => this.emit('message', { kind: 'ready' }));
+  }
+
+  emit(event: string, value: unknown): void {
+    this.listeners.get(event)?.(value as never);
+  }
+
+  postMessage(message: ToWorker): void {
+    const answer = (value: FromWorker): void => queueMicrotask(() => this.emit('message', value));
+    if (message.kind === 'listClients') {
+      // Highest id first, so that the order of the result is not by chance.
+      answer({ kind: 'clients', id: message.id, text: `id=${20 - this.index} addr=1.1.1.1:1\n` });
+    } else if (message.kind === 'killClients') answer({ kind: 'killed', id: message.id, count: 1 });
+    else if (message.kind === 'stop') answer({ kind: 'stopped', id: message.id });
+    else {
+      this.replies.push(Buffer.from(message.bytes).toString('latin1'));
+      this.onReply();
+    }
+  }
+}
+
+let workers: FakeWorker[];
+let log: string[];
+let exits: number[];
+let options: [string, unknown][];
+let listens: number[];
+
+class ListLogger extends Logger {
+  override log(_level: string, text: string): void {
+    log.push(text);
+  }
+  override signal(text: string): void {
+    log.push(text);
+  }
+}
+
+async function start(): Promise<Supervisor> {
+  const config = new ConfigStore('/');
+  config.overwrite('worker-threads', '2');
+  config.overwrite('set-proc-title', 'no');
+  const addon: NativeAddon = {
+    ...fakeAddon,
+    setOption: (_engine, name, value) => void options.push([name, value]),
+    listen: (_engine, address) => {
+      if (address.kind !== 'tcp') return 0;
+      if (address.port === 7777) throw Object.assign(new Error('used'), { code: 'EADDRINUSE' });
+      listens.push(address.port);
+      return address.port;
+    },
+  };
+  const supervisor = new Supervisor({
+    addon,
+    config,
+    logger: new ListLogger(),
+    version: '0',
+    exit: (code) => void exits.push(code),
+    spawn: ({ index }) => {
+      const worker = new FakeWorker(index);
+      workers.push(worker);
+      return worker;
+    },
+  });
+  expect(await supervisor.start()).toBe(true);
+  return supervisor;
+}
+
+/** Sends a control command as worker 1 would and gives the reply bytes. */
+function ask(command: string, ...words: string[]): Promise<string> {
+  const worker = workers[1]!;
+  return new Promise((resolve) => {
+    worker.onReply = () => resolve(worker.replies.at(-1)!);
+    const args = words.map((word) => Buffer.from(word, 'latin1'));
+    worker.emit('message', { kind: 'control', token: 7n, command, args, resp: 2, clientId: 19n });
+  });
+}
+
+beforeEach(() => {
+  workers = [];
+  log = [];
+  exits = [];
+  options = [];
+  listens = [];
+});
+
+describe('supervisor', () => {
+  it('starts the workers, gives the engine its options, listens, and says so', async () => {
+    const supervisor = await start();
+    expect(workers.length).toBe(2);
+    expect(new Map(options).get('maxclients')).toBe(10000);
+    expect(listens).toEqual([6379, 6379]);
+    expect(log.at(-1)).toBe('Ready to accept connections tcp');
+    await supervisor.end(0);
+  });
+
+  it('answers CONFIG and hands new values to the engine, or puts them back', async () => {
+    const supervisor = await start();
+    options.length = 0;
+    expect(await ask('config|set', 'config', 'set', 'timeout', '5', 'hz', '9999')).toBe('+OK\r\n');
+    expect(options).toEqual([['timeout', 5], ['hz', 500]]);
+    expect(await ask('config|get', 'config', 'get', 'hz')).toBe('*2\r\n$2\r\nhz\r\n$3\r\n500\r\n');
+    listens.length = 0;
+    expect(await ask('config|set', 'config', 'set', 'timeout', '8', 'port', '7777')).toBe(
+      "-ERR CONFIG SET failed (possibly related to argument 'port') - Unable to listen on this port. Check server logs.\r\n",
+    );
+    expect(listens).toEqual([6379, 6379]);
+    expect(options.at(-1)).toEqual(['timeout', 5]);
+    expect(await ask('config|rewrite', 'config', 'rewrite')).toBe(
+      '-ERR The server is running without a config file\r\n',
+    );
+    await supervisor.end(0);
+  });
+
+  it('sums and sorts clients over all workers', async () => {
+    const supervisor = await start();
+    const list = 'id=19 addr=1.1.1.1:1\nid=20 addr=1.1.1.1:1\n';
+    expect(await ask('client|list', 'client', 'list')).toBe(`$${list.length}\r\n${list}\r\n`);
+    const byId = 'id=20 addr=1.1.1.1:1\nid=20 addr=1.1.1.1:1\n';
+    const asked = ['client', 'list', 'id', '20', '5', '20'];
+    expect(await ask('client|list', ...asked)).toBe(`$${byId.length}\r\n${byId}\r\n`);
+    expect(await ask('client|kill', 'client', 'kill', '1.1.1.1:1')).toBe('+OK\r\n');
+    expect(await ask('client|kill', 'client', 'kill', 'id', '5', 'skipme', 'no')).toBe(':2\r\n');
+    await supervisor.end(0);
+  });
+
+  it.each([
+    [['client', 'kill', 'id', 'x'], 'ERR client-id should be greater than 0'],
+    [['client', 'kill', 'id', '0'], 'ERR client-id should be greater than 0'],
+    [['client', 'kill', 'type', 'foo'], "ERR Unknown client type 'foo'"],
+    [['client', 'kill', 'user', 'nosuch'], "ERR No such user 'nosuch'"],
+    [['client', 'kill', 'skipme', 'maybe'], 'ERR syntax error'],
+    [['client', 'kill', 'id', '1', 'addr'], 'ERR syntax error'],
+    [['client', 'kill', 'maxage', '0'], 'ERR maxage should be greater than 0'],
+    [['client', 'list', 'foo'], 'ERR syntax error'],
+    [['client', 'list', 'type', 'foo'], "ERR Unknown client type 'foo'"],
+    [['client', 'list', 'id', 'x'], 'ERR Invalid client ID'],
+    [['client', 'list', 'type', 'normal', 'id', '1'], 'ERR syntax error'],
+    [['shutdown', 'foo'], 'ERR syntax error'],
+    [['shutdown', 'save', 'nosave'], 'ERR syntax error'],
+    [['shutdown', 'abort', 'now'], 'ERR syntax error'],
+    [['shutdown', 'abort'], 'ERR No shutdown in progress.'],
+    [['shutdown', 'save'], 'ERR Errors trying to SHUTDOWN. Check logs.'],
+    [['config', 'set', 'timeout', '1', 'hz'], 'ERR syntax error'],
+  ])('answers %j with %j', async (words, expected) => {
+    const supervisor = await start();
+    const command = words[0] === 'shutdown' ? 'shutdown' : `${words[0]}|${words[1]}`;
+    expect(await ask(command, ...words)).toBe(`-${expected}\r\n`);
+    expect(exits).toEqual([]);
+    await supervisor.end(0);
+  });
+
+  it('prints the sections of INFO that were asked for, in their order', async () => {
+    const supervisor = await start();
+    const titles = (text: string): string[] => [...text.matchAll(/^# (\w+)/gm)].map(([, title]) => title!);
+    expect(titles(supervisor.info([]))).toEqual([
+      'Server', 'Clients', 'Memory', 'Persistence', 'Stats', 'Replication', 'CPU', 'Modules', 'Errorstats', 'Cluster',
+      'Keyspace',
+    ]);
+    expect(titles(supervisor.info(['CPU', 'foo', 'server', 'cpu']))).toEqual(['Server', 'CPU']);
+    expect(titles(supervisor.info(['everything'])).length).toBe(13);
+    expect(supervisor.info(['foo'])).toBe('');
+    expect(supervisor.info(['server'])).toMatch(/^# Server\r\nredis_version:7\.2\.0\r\n/);
+    await supervisor.end(0);
+  });
+
+  it('ends cleanly on SIGTERM, and at once on the second signal', async () => {
+    const supervisor = await start();
+    supervisor.onSignal('SIGTERM');
+    await expect.poll(() => exits).toEqual([0]);
+    expect(log.slice(-3)).toEqual([
+      'Received SIGTERM scheduling shutdown...',
+      'User requested shutdown...',
+      'Sherd is now ready to exit, bye bye...',
+    ]);
+    supervisor.onSignal('SIGINT');
+    expect(exits).toEqual([0, 1]);
+  });
+
+  it('ends the process when a worker dies', async () => {
+    await start();
+    workers[0]!.emit('error', new Error('broke'));
+    workers[0]!.emit('exit', 1);
+    expect(exits).toEqual([1]);
+    expect(log.at(-1)).toContain('worker 0 failed: Error: broke');
+  });
+});
