@@ -1,3 +1,4 @@
+/** The command line of the server: every form that redis-server takes, as the lines of configuration it stands for. */
 import { describe, expect, it } from 'vitest';
 import { parseCommandLine } from '../../src/cli/command-line.js';
 

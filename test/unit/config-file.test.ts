@@ -1,3 +1,4 @@
+/** Reading redis.conf: syntax, includes, directives that are not options, and the errors that stop the start. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

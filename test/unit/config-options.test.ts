@@ -1,3 +1,4 @@
+/** The option table, its values, the store's transactions, CONFIG REWRITE, and the list in docs/DIFFERENCES.md. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

@@ -1,3 +1,4 @@
+/** Counters in shared memory, rates, and the small pure parts of the control plane: sizes, addresses, numbers, quoting. */
 import { describe, expect, it } from 'vitest';
 import type { StatsLayout } from '../../src/native/addon.js';
 import { SharedCounters } from '../../src/observability/counters.js';
