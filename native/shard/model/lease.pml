@@ -1,19 +1,19 @@
-/* How commands enter shards: the protocol of native/shard/lease.cc, with the engine's part around it.
+/* How commands enter shards: the protocol of native/shard/lease.cc, and the engine's part around it.
  *
- * What is modelled. A shard's word (holder, inbox, backlog bit) is changed by compare-and-swap only, so
- * each change is one atomic step here; a failed exchange is retried in C++ and is no step at all.
- * Everything between two changes interleaves freely. A worker is in one of these states:
+ * What is modelled. A shard's word (holder, inbox, backlog bit) is changed by compare-and-swap
+ * only, so each change is one atomic step here; a failed exchange is retried in C++ and is no step
+ * at all. Everything between two changes interleaves freely. A worker is in one of these states:
  *
  *   carry   it has a request on several shards in hand and takes its leases in ascending order
  *   serve   it holds leases that it must give up: pop and execute, hand over, or let go
  *   issue   it sends its next command: in place if the lease is idle, else by Submit
- *   drain   it takes frames from its rings: answers, and "poll shard s" from whoever used up a batch
+ *   drain   it takes frames from its rings: answers, and "poll shard s" when a batch was used up
  *   flush   it rings the bells of those it sent frames to
  *   sleep   sleeping = 1, a second look at the rings, then it waits for its eventfd
  *
- * carry and serve come before all others: together they are one "shift" (LeaseTable::Work). Shard s is
- * owned by worker OWNER(s). A worker issues ROUNDS bursts; a burst is PIPE commands on one shard, or
- * one command on several, and the next begins when all are answered (R3).
+ * carry and serve come before all others: together they are one "shift" (LeaseTable::Work). Shard s
+ * is owned by worker OWNER(s). A worker issues ROUNDS bursts; a burst is PIPE commands on one
+ * shard, or one command on several, and the next begins when all are answered (R3).
  *
  * What is checked in every reachable state
  *   - one call chain at a time in a shard (R1), and it is the named holder;
@@ -22,9 +22,9 @@
  *   - no end but the good one: all commands answered, all words idle, all queues empty. A lost
  *     wake-up, a forgotten lease or a cycle of waiting shows as an invalid end state.
  *
- * Spin explores sequentially consistent interleavings. That is enough for the words (all changes are
- * RMWs on one location, totally ordered) but not for the doorbells: doorbell.pml has them with store
- * buffers. Rings are FIFO by construction and appear as flags and counters.
+ * Spin explores sequentially consistent interleavings. That is enough for the words (all changes
+ * are RMWs on one location, totally ordered) but not for the doorbells: doorbell.pml has them with
+ * store buffers. Rings are FIFO by construction and appear as flags and counters.
  *
  * Parameters: WORKERS SHARDS ROUNDS PIPE BATCH; SINGLE_ONLY, MULTI_ONLY narrow the commands;
  * BUSY_OWNER: worker 0 owns all shards and sits in a long command, never draining its rings.
@@ -49,7 +49,7 @@
 #define REQUESTS (WORKERS * PIPE)
 #define NONE 255
 #define FREE 0
-#define WAITING 15            /* kHolderRequest: the lease is held by a request that waits elsewhere */
+#define WAITING 15            /* kHolderRequest: held by a request that waits elsewhere */
 #define BIT(i) (1 << (i))
 #define HAS(set, i) (((set) >> (i)) & 1)
 #define ORIGIN(r) ((r) / PIPE)
@@ -80,7 +80,7 @@ bit sleeping[WORKERS];
 bit eventfd[WORKERS];
 
 /* Watched by the assertions. */
-byte inside[SHARDS];                          /* 0, or worker + 1 of whoever executes in the shard */
+byte inside[SHARDS];                          /* worker + 1 of whoever executes there, or 0 */
 byte order[WORKERS];                          /* executed commands of the worker's present burst */
 byte finished;                                /* workers all of whose commands are answered */
 byte gone;                                    /* workers that have ended */
@@ -135,7 +135,12 @@ inline execute(q) {                           /* all leases of q are held by `me
 
 inline try_acquire(s) {
 #ifdef M_BARGE
-  atomic { if :: holder[s] == FREE -> holder[s] = me + 1; left_bit[s] = 0; got = 1 :: else -> got = 0 fi }
+  atomic {
+    if
+    :: holder[s] == FREE -> holder[s] = me + 1; left_bit[s] = 0; got = 1
+    :: else -> got = 0
+    fi
+  }
 #else
   atomic {
     if
@@ -150,7 +155,8 @@ inline claim_or_park(s, q) {                  /* got: 0 parked, 1 taken, 2 adopt
 #ifdef M_PUSH_BLIND
   if                                          /* looks, then pushes, without looking again */
   :: atomic { IDLE(s) -> holder[s] = me + 1; got = 1 }
-  :: atomic { holder[s] == FREE && !IDLE(s) -> inbox[s]!q; left_bit[s] = 0; holder[s] = me + 1; got = 2 }
+  :: atomic { holder[s] == FREE && !IDLE(s) ->
+              inbox[s]!q; left_bit[s] = 0; holder[s] = me + 1; got = 2 }
   :: holder[s] != FREE -> atomic { inbox[s]!q; got = 0 }
   fi
 #else
@@ -260,7 +266,7 @@ inline ring_owner(s) {
 #endif
   :: else ->
 #if defined(BUSY_OWNER) && !defined(M_NO_SELF_POLL)
-     due = due | BIT(s);                      /* whoever let go polls it too, at the end of its turn */
+     due = due | BIT(s);                      /* whoever let go polls it too */
 #endif
      poll_frame[s] = 1;
      owed = owed | BIT(OWNER(s))
@@ -282,7 +288,8 @@ inline ring_bell(w) {
 #if SHARDS == 2
 #define OWNED_POLL ((OWNER(0) == me && poll_frame[0]) || (OWNER(1) == me && poll_frame[1]))
 #else
-#define OWNED_POLL ((OWNER(0) == me && poll_frame[0]) || (OWNER(1) == me && poll_frame[1]) || (OWNER(2) == me && poll_frame[2]))
+#define OWNED_POLL ((OWNER(0) == me && poll_frame[0]) || (OWNER(1) == me && poll_frame[1]) || \
+                    (OWNER(2) == me && poll_frame[2]))
 #endif
 
 /* ---- A worker ---- */
@@ -339,7 +346,7 @@ proctype Worker(byte me) {
   /* serve */
   :: rung == NONE && carried == NONE && held ->
      atomic {
-       if                                     /* any of those held: the list's order must not matter */
+       if                                     /* any of those held: the order must not matter */
        :: HAS(held, 0) -> s = 0
        :: HAS(held, 1) -> s = 1
 #if SHARDS > 2
@@ -400,8 +407,12 @@ proctype Worker(byte me) {
           fi
         }
      :: round < ROUNDS && !BUSY(me) && burst > 0 && sent < burst ->
-        atomic { q = me * PIPE + sent; sent++; set[q] = target; at[q] = 0; advance(q); executed[q] = 0;
-                 s = at[q] };
+        atomic {
+          q = me * PIPE + sent; sent++;
+          set[q] = target; at[q] = 0; executed[q] = 0;
+          advance(q);
+          s = at[q]
+        };
         if
         :: target != BIT(s) -> carried = q; budget = BATCH; q = NONE
         :: else ->
