@@ -8,6 +8,8 @@
  * A row that explains nothing in a long run is dead and should go: the soak prints how often each was used.
  */
 
+import { fullName } from './grammar.js';
+
 /** One reply that differs. */
 export interface ReplyDifference {
   /** Full command name, `client|list`. */
@@ -28,7 +30,25 @@ export interface Accepted {
   matches: (difference: ReplyDifference) => boolean;
 }
 
-export const ACCEPTED: readonly Accepted[] = [];
+/** COMMAND GETKEYS with one word behind it, also as the command that another COMMAND GETKEYS asks about. */
+function asksForKeysOfOneWord(args: readonly Buffer[]): boolean {
+  let rest = args;
+  while (rest.length > 3 && fullName(rest).startsWith('command|getkeys')) rest = rest.slice(2);
+  return rest.length === 3 && fullName(rest).startsWith('command|getkeys');
+}
+
+export const ACCEPTED: readonly Accepted[] = [
+  {
+    id: 'getkeys-arity',
+    kind: 'redis-7.2',
+    reason: 'COMMAND GETKEYS and GETKEYSANDFLAGS take a command without arguments since 7.2: arity -3 in place of -4',
+    commands: ['command|getkeys', 'command|getkeysandflags'],
+    matches: ({ args, oracle, subject }) =>
+      asksForKeysOfOneWord(args) &&
+      /^-ERR (wrong number of arguments for|Invalid number of arguments specified for)/.test(oracle) &&
+      /^-ERR (The command has no key arguments|Invalid command specified|Invalid number of arguments)/.test(subject),
+  },
+];
 
 /** The row that explains this difference, if one does. */
 export function findAccepted(difference: ReplyDifference): Accepted | undefined {
