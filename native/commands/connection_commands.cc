@@ -331,29 +331,6 @@ void CmdClientHelp(CommandContext& ctx) {
   ReplyHelp(ctx.reply, "CLIENT", kLines);
 }
 
-void CmdObjectHelp(CommandContext& ctx) {
-  static constexpr std::string_view kLines[] = {
-      "ENCODING <key>",
-      "    Tell how the value of <key> is stored.",
-      "FREQ <key>",
-      "    Tell the logarithmic counter of accesses to <key> that LFU policies keep.",
-      "IDLETIME <key>",
-      "    Tell for about how many seconds <key> has not been accessed.",
-      "REFCOUNT <key>",
-      "    Tell how many references to the value of <key> exist.",
-  };
-  ReplyHelp(ctx.reply, "OBJECT", kLines);
-}
-
-void CmdMemoryHelp(CommandContext& ctx) {
-  static constexpr std::string_view kLines[] = {
-      "USAGE <key> [SAMPLES <count>]",
-      "    Tell how many bytes <key> and its value take. Of nested values <count> are",
-      "    looked at (default: 5, 0: all).",
-  };
-  ReplyHelp(ctx.reply, "MEMORY", kLines);
-}
-
 // ---- Registration ----
 
 constexpr HandlerRow kHandlers[] = {
@@ -369,8 +346,6 @@ constexpr HandlerRow kHandlers[] = {
     {"client|setname", CmdClientSetName},
     {"echo", CmdEcho},
     {"hello", CmdHello},
-    {"memory|help", CmdMemoryHelp},
-    {"object|help", CmdObjectHelp},
     {"ping", CmdPing},
     {"quit", CmdQuit},
     {"reset", CmdReset},
