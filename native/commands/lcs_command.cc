@@ -90,11 +90,9 @@ class LcsTable {
   size_t length() const {
     if (last_row_ == nullptr) return 0;
     size_t steps = 0;
+    // Bits past the end of b stay ones, since nothing matches there.
     for (size_t w = 0; w < words_; w++) {
-      // Bits past the end of b hold what carries left there.
-      const bool is_cut = w + 1 == words_ && b_.size() % 64 != 0;
-      const uint64_t mask = is_cut ? (uint64_t{1} << (b_.size() % 64)) - 1 : ~uint64_t{0};
-      steps += static_cast<size_t>(__builtin_popcountll(~last_row_[w] & mask));
+      steps += static_cast<size_t>(__builtin_popcountll(~last_row_[w]));
     }
     return steps;
   }

@@ -131,16 +131,20 @@ TEST(lcs_with_an_expired_key) {
 TEST(lcs_random_against_the_textbook) {
   TestServer server(8);
   Random random(test::Seed());
-  for (int round = 0; round < 400; round++) {
-    // Small alphabets make long and ambiguous subsequences; the lengths straddle 64-bit words.
-    const uint64_t letters = 1 + random.Below(round % 3 == 0 ? 256 : 4);
-    const auto make = [&] {
-      std::string text(random.Below(200), '\0');
-      for (char& c : text) c = static_cast<char>('a' + random.Below(letters));
+  for (int round = 0; round < 300; round++) {
+    // Small alphabets make long and ambiguous subsequences, fillers that the other string lacks
+    // make sparse ones (whole words without a match); the lengths straddle 64-bit words.
+    const uint64_t letters = 1 + random.Below(round % 3 == 0 ? 200 : 4);
+    const uint64_t sparseness = 1 + random.Below(2) * random.Below(60);
+    const auto make = [&](char filler) {
+      std::string text(random.Below(300), filler);
+      for (char& c : text) {
+        if (random.OneIn(sparseness)) c = static_cast<char>('A' + random.Below(letters));
+      }
       return text;
     };
-    const std::string a = make();
-    const std::string b = make();
+    const std::string a = make('<');
+    const std::string b = make('>');
     const NaiveLcs naive(a, b);
     server.Run({"MSET", "a", a, "b", b});
     EXPECT_EQ(server.Run({"LCS", "a", "b", "LEN"}), Integer(static_cast<int64_t>(naive.length())));

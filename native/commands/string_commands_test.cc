@@ -161,6 +161,10 @@ TEST(string_getex) {
   EXPECT_EQ(server.Run({"GETEX", "k"}), kNil);
   EXPECT_EQ(Joined(server.TakeEffects()), "PEXPIREAT k " + at + ", PERSIST k, DEL k");
   EXPECT_EQ(Joined(server.TakeEvents()), "expire k, persist k, del k, keymiss k");
+  // A moment that is now has passed.
+  server.Run({"SET", "k", "v"});
+  EXPECT_EQ(server.Run({"GETEX", "k", "PXAT", std::to_string(server.now_ms())}), Bulk("v"));
+  EXPECT_EQ(server.encoding("k"), "");
 }
 
 TEST(string_encodings_follow_history) {
