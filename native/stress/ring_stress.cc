@@ -202,7 +202,7 @@ STRESS(doorbell_litmus) {
       slept++;
       SleepAtBell(&bell, static_cast<int64_t>(rounds));
     }
-    Frame frame;
+    Frame frame{};
     while (!frames.TryPop(&frame)) {
       // A bell rung late, for the round before: sleep again.
       if (bell.PrepareToSleep([&] { return frames.HasFrames(); })) {

@@ -1,4 +1,4 @@
-/* How commands enter shards: the protocol of native/shard/lease.cc, and the engine's part around it.
+/* How commands enter shards: the protocol of native/shard/lease.cc, and what the engine adds to it.
  *
  * What is modelled. A shard's word (holder, inbox, backlog bit) is changed by compare-and-swap
  * only, so each change is one atomic step here; a failed exchange is retried in C++ and is no step
