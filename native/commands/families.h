@@ -19,7 +19,11 @@ std::span<const engine::HandlerRow> LcsHandlers();
 std::span<const engine::HandlerRow> ConnectionHandlers();
 /// Keys of any type: key_commands.cc.
 std::span<const engine::HandlerRow> KeyHandlers();
-/// The server as a whole: server_commands.cc.
+/// Their expiries: expire_commands.cc. Walks over all of them: scan_commands.cc.
+std::span<const engine::HandlerRow> ExpireHandlers();
+std::span<const engine::HandlerRow> ScanHandlers();
+/// The server as a whole: server_commands.cc. DEBUG: debug_commands.cc.
 std::span<const engine::HandlerRow> ServerHandlers();
+std::span<const engine::HandlerRow> DebugHandlers();
 
 }  // namespace sherd

@@ -14,7 +14,8 @@ namespace sherd {
 const engine::HandlerTable& Handlers() {
   static const engine::HandlerTable* const table = [] {
     const std::span<const engine::HandlerRow> families[] = {
-        StringHandlers(), LcsHandlers(), ConnectionHandlers(), KeyHandlers(), ServerHandlers(),
+        StringHandlers(), LcsHandlers(),  ConnectionHandlers(), KeyHandlers(),
+        ExpireHandlers(), ScanHandlers(), ServerHandlers(),     DebugHandlers(),
     };
     return new engine::HandlerTable(families);
   }();

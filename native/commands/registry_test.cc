@@ -9,7 +9,8 @@ namespace {
 
 TEST(registry_finds_every_row_under_its_own_name) {
   for (const auto family :
-       {StringHandlers(), LcsHandlers(), ConnectionHandlers(), KeyHandlers(), ServerHandlers()}) {
+       {StringHandlers(), LcsHandlers(), ConnectionHandlers(), KeyHandlers(), ExpireHandlers(),
+        ScanHandlers(), ServerHandlers(), DebugHandlers()}) {
     EXPECT_GT(family.size(), 0u);
     for (const engine::HandlerRow& row : family) {
       const CommandSpec* spec = FindFullCommand(row.full_name);

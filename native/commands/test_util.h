@@ -132,7 +132,7 @@ class TestServer final : private engine::EventSink, private engine::PropagationS
     return args.size() > 1 ? FindSubcommand(*spec, args[1]) : nullptr;
   }
   static std::string Line(int db, std::span<const std::string_view> words) {
-    std::string line = db == 0 ? "" : std::to_string(db) + ": ";
+    std::string line = db == 0 ? "" : std::to_string(db) + ":";
     for (const std::string_view word : words) line.append(line.empty() ? "" : " ").append(word);
     return line;
   }

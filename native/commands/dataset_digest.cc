@@ -1,0 +1,98 @@
+// Dataset digest: see the header for the construction.
+#include "commands/dataset_digest.h"
+
+#include "base/bytes.h"
+#include "base/check.h"
+
+namespace sherd {
+
+namespace {
+
+using engine::Entry;
+using engine::Handle;
+using engine::ShardId;
+using engine::Table;
+
+std::string_view AsText(const uint8_t* bytes, size_t size) {
+  return {reinterpret_cast<const char*>(bytes), size};
+}
+
+void MixNumber(Digest* digest, uint32_t number) {
+  uint8_t bytes[4];
+  StoreBig32(bytes, number);
+  digest->Mix(AsText(bytes, sizeof bytes));
+}
+
+Digest KeyDigest(const Entry& entry) {
+  Digest digest;
+  digest.Mix(entry.key());
+  MixEntry(&digest, entry);
+  return digest;
+}
+
+/// Adds up one database of all shards; returns how many keys there were.
+size_t AddDatabase(engine::Engine& engine, int db, int64_t now_ms, Digest* sum) {
+  size_t keys = 0;
+  for (int shard = 0; shard < engine.shard_count(); shard++) {
+    const Table& table = engine.keyspace(static_cast<ShardId>(shard)).db(db).table;
+    table.VisitBuckets(0, table.bucket_count(), [&](Handle handle) {
+      const Entry& entry = *handle.entry();
+      if (entry.has_expiry() && entry.expiry_ms() < now_ms) return;
+      sum->Add(AsText(KeyDigest(entry).bytes, Sha1::kDigestSize));
+      keys++;
+    });
+  }
+  return keys;
+}
+
+}  // namespace
+
+void Digest::Add(std::string_view data) {
+  Digest hash;
+  Sha1 sha1;
+  sha1.Update(data);
+  sha1.Finish(hash.bytes);
+  Join(hash);
+}
+
+void Digest::Mix(std::string_view data) {
+  Add(data);
+  Sha1 sha1;
+  sha1.Update(AsText(bytes, sizeof bytes));
+  sha1.Finish(bytes);
+}
+
+void Digest::Join(const Digest& other) {
+  for (size_t i = 0; i < sizeof bytes; i++) bytes[i] ^= other.bytes[i];
+}
+
+std::string Digest::Hex() const {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  for (const uint8_t byte : bytes) {
+    text += kDigits[byte >> 4];
+    text += kDigits[byte & 15];
+  }
+  return text;
+}
+
+void MixEntry(Digest* digest, const Entry& entry) {
+  CHECK_MSG(entry.type() == engine::Type::kString, "a type without a digest");
+  MixNumber(digest, static_cast<uint32_t>(entry.type()));
+  engine::IntegerText text;
+  digest->Mix(engine::StringBytes(entry, &text));
+  if (entry.has_expiry()) digest->Add("!!expire!!");
+}
+
+Digest DatasetDigest(engine::Engine& engine, int64_t now_ms) {
+  Digest total;
+  for (int db = 0; db < engine.database_count(); db++) {
+    Digest sum;
+    if (AddDatabase(engine, db, now_ms, &sum) == 0) continue;
+    MixNumber(&total, static_cast<uint32_t>(db));
+    total.Join(sum);
+  }
+  return total;
+}
+
+}  // namespace sherd
