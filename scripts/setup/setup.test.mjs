@@ -1,11 +1,11 @@
 /**
  * Tests of the set-up's own memory: what counts as done, and what makes it undone.
  */
-import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { capture, findProgram, fingerprint, isStamped, listFiles, run, stamp } from './shell.mjs';
+import { capture, findProgram, fingerprint, isStamped, listFiles, root, run, stamp } from './shell.mjs';
 
 let folder;
 beforeEach(() => {
@@ -59,6 +59,15 @@ describe('listFiles', () => {
 
   it('finds nothing in a folder that is not there', () => {
     expect(listFiles(join(folder, 'none'), () => true)).toEqual([]);
+  });
+});
+
+describe('npm start', () => {
+  it('replaces the shell that npm puts in between: it would die of a signal and leave the server alone', () => {
+    const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+    expect(scripts.start).toMatch(/^exec node /);
+    const child = capture('sh', ['-c', "exec node -p 'process.ppid'"]);
+    expect(Number(child.stdout)).toBe(process.pid);
   });
 });
 
