@@ -55,6 +55,7 @@ inline void Fail(const char* what, int64_t a = 0, int64_t b = 0) {
   if (failures.fetch_add(1, std::memory_order_relaxed) < 5) {
     std::printf("  FAILED: %s (%lld, %lld)\n", what, static_cast<long long>(a),
                 static_cast<long long>(b));
+    std::fflush(stdout);  // an abort may follow
   }
 }
 #define STRESS_EXPECT(condition, ...)                                         \
