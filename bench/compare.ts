@@ -16,7 +16,7 @@
 import { parseArgs } from 'node:util';
 import type { RunningServer } from '../test/support/oracle.js';
 import { CONTENDER_OPTIONS, startContenders, type Contenders } from './support/contenders.js';
-import { encode, load as loadKeys } from './support/loader.js';
+import { ask, encode, infoNumber, load as loadKeys } from './support/loader.js';
 import { cpuTimeUs } from './support/process-facts.js';
 import { runLoad, type Load } from './support/redis-benchmark.js';
 import { begin, finish, formatTable, isMet, type Verdict } from './support/report.js';
@@ -84,9 +84,13 @@ interface Row {
 }
 
 async function measure(server: RunningServer, job: Load): Promise<Figures> {
+  const missesBefore = await infoNumber(server.port, 'stats', 'keyspace_misses');
   const before = cpuTimeUs(server.pid);
   const { requestsPerSec, p50Ms, p99Ms, p999Ms } = await runLoad(server.port, job);
   const cpuUsPerCommand = (cpuTimeUs(server.pid) - before) / job.requests;
+  // A server that looks keys up in the wrong place is fast and worthless.
+  const misses = (await infoNumber(server.port, 'stats', 'keyspace_misses')) - missesBefore;
+  if (misses !== 0) throw new Error(`${server.name}: ${misses} of ${job.requests} ${job.test} found no key`);
   return { requestsPerSec, cpuUsPerCommand, p50Ms, p99Ms, p999Ms };
 }
 
@@ -135,6 +139,8 @@ async function fill(server: RunningServer, valueBytes: number): Promise<void> {
   const digits = (index: number): string => String(index).padStart(12, '0');
   await loadKeys(server.port, keys, (index) => encode('SET', `key:${digits(index)}`, value));
   await loadKeys(server.port, keys, (index) => encode('SET', `counter:${digits(index)}`, '1'));
+  const size = Number(await ask(server.port, 'DBSIZE'));
+  if (size !== 2 * keys) throw new Error(`${server.name} holds ${size} keys of ${2 * keys}`);
 }
 
 const ratio = (a: number, b: number): string => (a / b).toFixed(2);

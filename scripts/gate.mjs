@@ -59,7 +59,7 @@ const PARTS = [
   program('fuzz, ASan and UBSan', 'asan', 'sherd_fuzz', []),
   mustFail(program('fuzz notices its canary', 'asan', 'sherd_fuzz', ['canary'])),
   program('threads, TSan', 'tsan', 'sherd_stress', ['--seconds=2']),
-  command('model of leases and queues', node, ['scripts/model.mjs'], 'scripts/model.mjs'),
+  command('model of leases and queues', node, ['scripts/model.mjs', '--quick'], 'scripts/model.mjs'),
   { name: 'vitest', exists: () => existsSync(join(root, 'vitest.config.ts')), run: runVitest },
   command('micro-benchmarks run', node, ['build/tools/bench/micro.js', '--smoke'], 'bench/micro.ts'),
   command('benchmark runs', node, ['build/tools/bench/compare.js', '--smoke'], 'bench/compare.ts'),
