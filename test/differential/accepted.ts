@@ -37,6 +37,11 @@ function asksForKeysOfOneWord(args: readonly Buffer[]): boolean {
   return rest.length === 3 && fullName(rest).startsWith('command|getkeys');
 }
 
+/** An array of simple strings that begins with Redis's line and ends with the entry for HELP itself. */
+function isHelp(frame: string): boolean {
+  return /^\*\d+\r\n\+[A-Z]+ <subcommand> \[<arg> \[value\] \[opt\] \.\.\.\]\. Subcommands are:\r\n(\+[^\r\n]*\r\n)*\+HELP\r\n\+ {4}Prints? this help\.\r\n$/.test(frame);
+}
+
 export const ACCEPTED: readonly Accepted[] = [
   {
     id: 'getkeys-arity',
@@ -47,6 +52,14 @@ export const ACCEPTED: readonly Accepted[] = [
       asksForKeysOfOneWord(args) &&
       /^-ERR (wrong number of arguments for|Invalid number of arguments specified for)/.test(oracle) &&
       /^-ERR (The command has no key arguments|Invalid command specified|Invalid number of arguments)/.test(subject),
+  },
+  {
+    id: 'help-texts',
+    kind: 'sherd',
+    reason: 'HELP describes what this server has, in our own words; its first line and its form are the same',
+    commands: ['client|help', 'command|help', 'config|help', 'object|help', 'debug'],
+    matches: ({ args, oracle, subject }) =>
+      args.length === 2 && (args[1] as Buffer).toString('latin1').toLowerCase() === 'help' && isHelp(oracle) && isHelp(subject),
   },
 ];
 

@@ -23,6 +23,8 @@ export interface CampaignOptions {
   /** Steps in a stream. */
   steps?: number;
   families?: readonly string[];
+  /** Commands to leave out by full name, while a known bug in them hides others. */
+  without?: readonly string[];
   /** Replays the one stream with this seed instead. */
   replaySeed?: number;
   /** Stop after so many different differences. */
@@ -88,6 +90,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
   try {
     const missing = await missingCommands(await pair.subjectPort(), families);
     result.missing = [...missing];
+    for (const name of options.without ?? []) missing.add(name);
     let nextProgressAt = startedAt + PROGRESS_EVERY_MS;
     const limitMs = options.timeMs ?? Infinity;
     for (let index = 0; result.commands < options.commands && Date.now() - startedAt < limitMs; index++) {
@@ -100,7 +103,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
       if (run.difference) await note(pair, stream, run.difference, found, options);
       if (options.replaySeed !== undefined || new Set(found.values()).size >= (options.differencesMax ?? DIFFERENCES_MAX)) break;
       if (Date.now() > nextProgressAt) {
-        nextProgressAt += PROGRESS_EVERY_MS;
+        nextProgressAt = Date.now() + PROGRESS_EVERY_MS;
         options.report?.(progress(result, startedAt, new Set(found.values()).size));
       }
     }
@@ -141,7 +144,7 @@ async function note(
     return;
   }
   const entry: FoundDifference = { signature: key, count: 1, text: '' };
-  const limit = 400;
+  const limit = 1_000;
   const replies = [
     `oracle:  ${show(Buffer.from(shrunk.difference.oracle, 'latin1'), limit)}`,
     `subject: ${show(Buffer.from(shrunk.difference.subject, 'latin1'), limit)}`,
@@ -151,7 +154,8 @@ async function note(
     `stream seed ${stream.seed}, RESP${shrunk.stream.resp}, ${shrunk.stream.delivery}, ${shrunk.stream.connections} connection(s)` +
       (shrunk.isReproducible ? '' : '; DID NOT DIFFER AGAIN on a second run'),
     `replay: npm run soak -- --replay=${stream.seed} --steps=${options.steps ?? STEPS_DEFAULT}` +
-      (options.families ? ` --families=${options.families.join(',')}` : ''),
+      (options.families ? ` --families=${options.families.join(',')}` : '') +
+      (options.without ? ` --without=${options.without.join(',')}` : ''),
     shrunk.isReproducible ? printScript(shrunk.stream) : printScript({ ...stream, steps: stream.steps.slice(0, difference.stepIndex + 1).slice(-10) }),
     `at ${shrunk.difference.kind} of ${shrunk.difference.subjectOf}`,
     ...replies,

@@ -41,6 +41,7 @@ const SIDES: readonly Side[] = ['oracle', 'subject'];
 
 const REPLY_TIMEOUT_MS = 30_000;
 const LOG_TAIL_BYTES = 3_000;
+const EXIT_NEWS_MS = 300;
 const NO_REPLY = '(no reply)';
 
 interface Batch {
@@ -94,8 +95,8 @@ export class Pair {
       const difference = await this.compareData(stream, lastStep);
       return difference ? { difference, commands } : { commands };
     } catch (error) {
-      if (!(error instanceof ConnectionEnded) && !(error instanceof ReplyTimeout)) throw error;
-      return { difference: this.endedDifference(lastStep, 'after the stream', error.message, error.message), commands };
+      if (!(error instanceof Error) || !isServersDoing(error)) throw error;
+      return { difference: await this.endedDifference(lastStep, 'after the stream', error.message, error.message), commands };
     }
   }
 
@@ -229,7 +230,9 @@ export class Pair {
     return true;
   }
 
-  private endedDifference(stepIndex: number, what: string, oracle: string, subject: string): Difference {
+  private async endedDifference(stepIndex: number, what: string, oracle: string, subject: string): Promise<Difference> {
+    // The end of a process is told a moment after the end of its connections.
+    await new Promise((resolve) => setTimeout(resolve, EXIT_NEWS_MS));
     const tails = SIDES.map((side) => {
       const server = this.servers[side];
       return server && !this.alive.has(server) ? ` (process gone; log: …${server.log().slice(-LOG_TAIL_BYTES)})` : '';
@@ -251,6 +254,11 @@ export class Pair {
     const scan = await compareScans(oracle, subject, prng);
     return scan ? { kind: 'scan', stepIndex, ...scan } : undefined;
   }
+}
+
+/** A server that hung up, is silent, or has gone; all else is a mistake of the harness. */
+function isServersDoing(error: Error): boolean {
+  return error instanceof ConnectionEnded || error instanceof ReplyTimeout || ('code' in error && error.code === 'ECONNREFUSED');
 }
 
 /** Cuts a stream into batches: same connection, at most `batchMax`, ended by a pause. */

@@ -167,7 +167,7 @@ function infoArguments(prng: Prng): string[] {
 
 function configGetArguments(prng: Prng): string[] {
   const name = prng.pick(OPTION_NAMES);
-  return pick(prng, [name], [name.toUpperCase()], [name, prng.pick(OPTION_NAMES)], [name, name], ['nosuchoption'], ['lfu-*'], ['*-max-listpack-entr*'], []);
+  return pick(prng, [name], [name.toUpperCase()], [name, prng.pick(OPTION_NAMES)], [name, name], ['nosuchoption'], ['lfu-*'], ['zset-max-listpack-*'], []);
 }
 
 function configSetArguments(prng: Prng): string[] {

@@ -70,6 +70,10 @@ export function signature(difference: Difference): string {
     return kind;
   };
   const what = difference.subjectOf.replace(/\d+:".*"$/, '');
-  if (difference.kind === 'ended') return `ended: ${blur(`-${difference.oracle}`)} | ${blur(`-${difference.subject}`)}`;
+  if (difference.kind === 'ended') {
+    // What a dying server says of itself is the best name for the bug; the rest is arbitrary.
+    const reason = /(CHECK failed at .*|SHERD CRASH: .*|after \d+ ms)/.exec(`${difference.oracle} ${difference.subject}`)?.[1];
+    return `ended: ${reason ?? 'without a reason'}`;
+  }
   return `${difference.kind}: ${what}: ${blur(difference.oracle)} | ${blur(difference.subject)}`;
 }

@@ -7,6 +7,7 @@
  *   replay    seed of one stream to run again
  *   steps     commands in a stream (default 600)
  *   families  comma-separated (default: those that exist; see grammar.ts)
+ *   without   commands to leave out by full name (client|reply), comma-separated
  *   layouts   SHARDSxWORKERS, comma-separated (default 1x1,8x2)
  *   self      compare the oracle with itself: finds mistakes of the harness
  *
@@ -19,7 +20,7 @@ import { runCampaign } from './campaign.js';
 const COMMANDS_DEFAULT = 1_000_000;
 const LAYOUTS_DEFAULT = '1x1,8x2';
 
-const OPTION_NAMES = ['commands', 'seed', 'replay', 'steps', 'families', 'layouts', 'self'];
+const OPTION_NAMES = ['commands', 'seed', 'replay', 'steps', 'families', 'without', 'layouts', 'self'];
 
 function parseOptions(args: string[]): Map<string, string> {
   const options = new Map<string, string>();
@@ -49,6 +50,7 @@ async function main(): Promise<number> {
   const replaySeed = numberOption(options, 'replay');
   const steps = numberOption(options, 'steps');
   const families = options.get('families')?.split(',');
+  const without = options.get('without')?.split(',');
   const isSelf = options.has('self');
   const layouts = isSelf ? ['self'] : (options.get('layouts') ?? LAYOUTS_DEFAULT).split(',');
   const commands = Math.ceil((numberOption(options, 'commands') ?? COMMANDS_DEFAULT) / layouts.length);
@@ -66,6 +68,7 @@ async function main(): Promise<number> {
       report: (line) => print(`[${layout}] ${line}`),
       ...(steps === undefined ? {} : { steps }),
       ...(families === undefined ? {} : { families }),
+      ...(without === undefined ? {} : { without }),
       ...(replaySeed === undefined ? {} : { replaySeed }),
     });
     total += result.commands;

@@ -9,16 +9,24 @@ import { exchange, isSameOutcome, mapParallel, splittings, type Outcome } from '
 import { DROPPING, request, SEQUENCES, UNAUTHENTICATED_SEQUENCES, type Sequence } from './sequences.js';
 
 const WIDTH = 40;
+const LOG_TAIL = 2_000;
 const SLOW_QUIET_MS = 1_500;
+
+/** Redis 7.2 names the protocol in a text where 7.0 does not. */
+const spell = (sent: string): string => sent.replace('otherwise the HELLO AUTH <user>', 'otherwise the HELLO <proto> AUTH <user>');
 
 const text = (outcome: Outcome): string =>
   `${show(Buffer.from(outcome.sent, 'latin1'), 400)}${outcome.isClosed ? ' <closed>' : ' <open>'}`;
 
 /** Asks both servers; looks again with more patience before it says that they differ. */
 async function both(oracle: number, subject: number, bytes: Buffer): Promise<[Outcome, Outcome]> {
-  let [expected, actual] = await Promise.all([exchange(oracle, [bytes]), exchange(subject, [bytes])]);
+  const ask = async (ms?: number): Promise<Outcome> => {
+    const outcome = await exchange(oracle, [bytes], undefined, ms);
+    return { ...outcome, sent: spell(outcome.sent) };
+  };
+  let [expected, actual] = await Promise.all([ask(), exchange(subject, [bytes])]);
   if (!isSameOutcome(expected, actual)) {
-    expected = await exchange(oracle, [bytes], undefined, SLOW_QUIET_MS);
+    expected = await ask(SLOW_QUIET_MS);
     actual = await exchange(subject, [bytes], undefined, SLOW_QUIET_MS);
   }
   return [expected, actual];
@@ -29,30 +37,53 @@ function suite(title: string, args: string[], sequences: Sequence[]): void {
     let oracle: RunningServer;
     let subject: RunningServer;
     const outcomes = new Map<string, [Outcome, Outcome]>();
+    const crashes = new Map<string, string>();
+    let isSubjectAlive = false;
+
+    const startSubject = async (): Promise<void> => {
+      const started = await startSherd(args);
+      subject = started;
+      isSubjectAlive = true;
+      void started.exited.then(() => (isSubjectAlive = isSubjectAlive && started !== subject));
+    };
 
     beforeAll(async () => {
-      [oracle, subject] = await Promise.all([startRedis(args), startSherd(args)]);
-      await mapParallel(sequences, WIDTH, async ([name, sequence]) => {
+      [oracle] = await Promise.all([startRedis(args), startSubject()]);
+      const ask = async ([name, sequence]: Sequence): Promise<void> => {
         outcomes.set(name, await both(oracle.port, subject.port, Buffer.from(sequence, 'latin1')));
-      });
-    });
+      };
+      await mapParallel(sequences, WIDTH, ask).catch((error: Error) => error);
+      // The end of a process is told a moment after the end of its connections.
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      if (isSubjectAlive) return;
+      // Somebody has killed it. One by one, to see who.
+      for (const sequence of sequences) {
+        if (!isSubjectAlive) await startSubject();
+        await ask(sequence).catch((error: Error) => error);
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        if (!isSubjectAlive) crashes.set(sequence[0], subject.log().slice(-LOG_TAIL));
+      }
+      if (!isSubjectAlive) await startSubject();
+    }, 120_000);
 
     afterAll(async () => {
       await Promise.all([oracle?.stop(), subject?.stop()]);
     });
 
     it.each(sequences)('%s', (name) => {
+      expect(crashes.get(name), 'the server has ended').toBeUndefined();
       const [expected, actual] = outcomes.get(name) as [Outcome, Outcome];
-      if (!isSameOutcome(expected, actual)) expect(text(actual)).toBe(text(expected));
-      else expect(actual.isClosed).toBe(expected.isClosed);
+      expect(isSameOutcome(expected, actual) ? text(expected) : text(actual)).toBe(text(expected));
     });
 
     it('split at every byte, all of them', { timeout: 180_000 }, async () => {
-      const cases = sequences.flatMap(([name, sequence]) =>
+      const harmless = sequences.filter(([name]) => !crashes.has(name));
+      const cases = harmless.flatMap(([name, sequence]) =>
         splittings(Buffer.from(sequence, 'latin1')).map((chunks) => ({ name, chunks })),
       );
       const wrong: string[] = [];
       await mapParallel(cases, WIDTH, async ({ name, chunks }) => {
+        if (wrong.length >= 10) return;
         const [expected] = outcomes.get(name) as [Outcome, Outcome];
         const actual = await exchange(subject.port, chunks, expected);
         const isSame = DROPPING.has(name) ? actual.isClosed === expected.isClosed : isSameOutcome(expected, actual);
@@ -60,7 +91,7 @@ function suite(title: string, args: string[], sequences: Sequence[]): void {
         const cut = chunks.length > 2 ? 'byte by byte' : `cut at ${chunks[0]?.length}`;
         wrong.push(`${name}, ${cut}:\n  redis ${text(expected)}\n  ours  ${text(actual)}`);
       });
-      expect(wrong.slice(0, 10).join('\n')).toBe('');
+      expect(wrong.join('\n')).toBe('');
       expect(cases.length).toBeGreaterThan(sequences.length);
     });
 
