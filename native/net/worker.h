@@ -75,6 +75,15 @@ class Worker {
   void AddListener(Listener* listener);
   void RemoveListener(Listener* listener);
 
+  /// Serves bytes that did not come from a socket (`bench:scale`, an embedded engine): as if `input` had
+  /// been read from `connection`, which the caller made (no descriptor, writable false) and whose output
+  /// the caller takes. Returns the bytes consumed. Afterwards the connection may be parked: RunOnce()
+  /// until it is active, then call again with the rest.
+  size_t ServeBytes(Connection* connection, std::string_view input) {
+    RefreshClock();
+    return Serve(connection, input);
+  }
+
   // ---- Control plane, worker's thread ----
   void AnswerControl(uint64_t token, std::string_view reply);
   std::string DescribeClients(const ClientFilter& filter);
