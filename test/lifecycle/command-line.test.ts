@@ -116,7 +116,7 @@ describe.each(PROGRAMS)('%s: what starts', (name) => {
   });
 
   it('--save with one empty value, with nothing, and quoted pairs', async () => {
-    for (const [save, expected] of [[[''], ''], [[], ''], [['60 1000'], '60 1000']] as const) {
+    for (const [save, expected] of [[[''], ''], [[], ''], [['60 1000'], '60 1000'], [['60 1000 10 1'], '60 1000 10 1']] as const) {
       const port = await freePort();
       const args = ['--bind', '127.0.0.1', '--port', String(port), '--save', ...save];
       expect(await settings(args, { cwd: temporaryFolder(), port }, 'save')).toEqual({ save: expected });
@@ -143,8 +143,8 @@ describe.each(PROGRAMS)('%s: what starts', (name) => {
       const directive = all[at] as string;
       const value = all[at + 1] as string;
       if (own.has(directive) || /^(replicaof|slaveof|user|aclfile|socket-mark-id|cluster-.*port)$/.test(directive)) continue;
-      // Lists are several values; all else is one.
-      lines.push(/^(client-output-buffer-limit|bind-source-addr)$/.test(directive) || value === '' ? `# ${directive}` : `${directive} "${value}"`);
+      // In quotes throughout: a directive of several values takes them in one word too.
+      lines.push(value === '' ? `# ${directive}` : `${directive} "${value}"`);
     }
     writeFileSync(join(cwd, 'all.conf'), `${lines.join('\n')}\nbind 127.0.0.1\nport ${port}\nsave ""\ndir ${cwd}\n`);
     expect(await settings(['all.conf'], { cwd, port }, 'maxmemory-policy', 'repl-backlog-size')).toEqual({

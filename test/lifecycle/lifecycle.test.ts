@@ -191,7 +191,7 @@ describe.each(['redis', 'sherd'] as ProgramName[])('%s', (name) => {
         client.write('SHUTDOWN NOSAVE\r\n');
         await client.ended;
         await waitFor('the daemon to end', () => !isAlive(pid));
-        expect(existsSync(pidfile)).toBe(false);
+        await waitFor('the pidfile to go', () => !existsSync(pidfile));
       } finally {
         if (isAlive(pid)) process.kill(pid, 'SIGKILL');
       }
@@ -203,8 +203,8 @@ describe.each(['redis', 'sherd'] as ProgramName[])('%s', (name) => {
       const cwd = temporaryFolder();
       const path = join(cwd, 's.sock');
       const program = launch(name, ['--port', '0', '--unixsocket', path, '--unixsocketperm', '700', '--save', ''], { cwd });
-      await program.waitFor(/ready to accept connections at/);
-      expect(program.output()).toContain(`The server is now ready to accept connections at ${path}`);
+      // 7.0 tells the path, 7.2 the kind of listener.
+      await program.waitFor(/ready to accept connections (at .*s\.sock|unix)/i);
       expect(statSync(path).mode & 0o777).toBe(0o700);
       const client = await RespClient.connect({ path });
       expect((await client.send('PING')).text).toBe('+PONG\r\n');
@@ -255,8 +255,8 @@ describe.each(['redis', 'sherd'] as ProgramName[])('%s', (name) => {
 
     it('refuses to start with nothing to listen on', async () => {
       const end = await runToEnd(name, ['--port', '0'], { cwd: temporaryFolder() });
-      expect(end.code).toBe(1);
       expect(end.output).toContain('Configured to not listen anywhere, exiting.');
+      expect(end.code).toBe(1);
     });
   });
 

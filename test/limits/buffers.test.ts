@@ -3,7 +3,7 @@
  * on redis-server too, so that a wrong expectation shows.
  */
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startRedis, startSherd, type RunningServer } from '../support/oracle.js';
 import { RespClient, toPlain } from '../support/resp-client.js';
 import { request } from './sequences.js';
@@ -43,7 +43,17 @@ describe.each([
     await server?.stop();
   });
 
-  const connect = (): Promise<RespClient> => RespClient.connect({ port: server.port });
+  // Whatever a test has set, also when it failed.
+  afterEach(async () => {
+    await admin.send('CONFIG', 'SET', 'client-query-buffer-limit', '1gb', 'client-output-buffer-limit', 'normal 0 0 0');
+  });
+
+  /** Connects, and waits until the server has taken the connection. */
+  const connect = async (): Promise<RespClient> => {
+    const client = await RespClient.connect({ port: server.port });
+    expect((await client.send('PING')).text).toBe('+PONG\r\n');
+    return client;
+  };
 
   const clientCount = async (): Promise<number> => {
     const list = toPlain((await admin.send('CLIENT', 'LIST')).value);
@@ -66,7 +76,6 @@ describe.each([
     const small = await connect();
     expect((await small.send('SET', 'half', Buffer.alloc(512 * 1024, 'h'))).text).toBe('+OK\r\n');
     small.close();
-    expect((await admin.send('CONFIG', 'SET', 'client-query-buffer-limit', '1gb')).text).toBe('+OK\r\n');
   });
 
   it('cuts a slow reader at the hard output limit, and gives its memory back', { timeout: 60_000 }, async () => {
@@ -88,7 +97,6 @@ describe.each([
     const fast = await connect();
     for (let index = 0; index < 50; index++) expect((await fast.send('GET', 'big')).raw.length).toBeGreaterThan(100 * 1024);
     fast.close();
-    await admin.send('CONFIG', 'SET', 'client-output-buffer-limit', 'normal 0 0 0');
   });
 
   it('cuts a slow reader that stays over the soft output limit for its time', { timeout: 60_000 }, async () => {
@@ -106,7 +114,6 @@ describe.each([
     });
     expect(Date.now() - startedAt).toBeGreaterThan(900);
     client.close();
-    await admin.send('CONFIG', 'SET', 'client-output-buffer-limit', 'normal 0 0 0');
   });
 
   it('allocates nothing for lengths that are only claimed', async () => {
