@@ -200,7 +200,7 @@ export class Pair {
         if (isSame(ruleOf(name).compare ?? 'exact', left, right)) continue;
         const difference = { name, args: step.args, resp: stream.resp, oracle: left.toString('latin1'), subject: right.toString('latin1') };
         if (this.isAccepted(difference)) continue;
-        return { kind: 'reply', stepIndex, subjectOf: name, oracle: difference.oracle, subject: difference.subject };
+        return { kind: 'reply', stepIndex, subjectOf: describeCommand(name, step.args), oracle: difference.oracle, subject: difference.subject };
       }
       return {
         kind: 'count',
@@ -254,6 +254,11 @@ export class Pair {
     const scan = await compareScans(oracle, subject, prng);
     return scan ? { kind: 'scan', stepIndex, ...scan } : undefined;
   }
+}
+
+/** The command's name; DEBUG has no subcommands in the table, but it has different bugs. */
+function describeCommand(name: string, args: readonly Buffer[]): string {
+  return name === 'debug' ? `debug ${(args[1] ?? Buffer.alloc(0)).toString('latin1').toLowerCase()}` : name;
 }
 
 /** A server that hung up, is silent, or has gone; all else is a mistake of the harness. */

@@ -16,6 +16,7 @@
 import { randomInt } from 'node:crypto';
 import { startRedis, startSherd } from '../support/oracle.js';
 import { runCampaign } from './campaign.js';
+import { deriveSeed } from './prng.js';
 
 const COMMANDS_DEFAULT = 1_000_000;
 const LAYOUTS_DEFAULT = '1x1,8x2';
@@ -57,13 +58,14 @@ async function main(): Promise<number> {
   print(`differential soak: seed ${seed}, ${commands} commands for each of ${layouts.join(', ')}`);
   let total = 0;
   let different = 0;
-  for (const layout of layouts) {
+  for (const [index, layout] of layouts.entries()) {
     const [shards, workers] = layout.split('x');
     const result = await runCampaign({
       startOracle: () => startRedis(),
       startSubject: () =>
         isSelf ? startRedis() : startSherd(['--shards', String(shards), '--worker-threads', String(workers ?? 1)]),
-      seed,
+      // Each layout sees streams of its own.
+      seed: deriveSeed(seed, index),
       commands,
       report: (line) => print(`[${layout}] ${line}`),
       ...(steps === undefined ? {} : { steps }),
