@@ -53,7 +53,14 @@ describe.each([
     expect(await redis.set('k', 'v', 'EX', 100, 'NX')).toBe('OK');
     expect(await redis.set('k', 'w', 'NX')).toBeNull();
     expect(await redis.set('k', 'w', 'GET')).toBe('v');
-    expect(await redis.mset(new Map([['m1', '1'], ['m2', '2']]))).toBe('OK');
+    expect(
+      await redis.mset(
+        new Map([
+          ['m1', '1'],
+          ['m2', '2'],
+        ]),
+      ),
+    ).toBe('OK');
     expect(await redis.mget('m1', 'nokey', 'm2')).toEqual(['1', null, '2']);
     for (const name of ['__proto__', 'constructor', 'toString']) {
       await redis.set(name, name);
@@ -84,7 +91,8 @@ describe.each([
     pipeline.set('other', '1');
     await pipeline.exec();
     const seen = new Set<string>();
-    for await (const page of redis.scanStream({ match: 'scan:*', count: 100 })) for (const key of page as string[]) seen.add(key);
+    for await (const page of redis.scanStream({ match: 'scan:*', count: 100 }))
+      for (const key of page as string[]) seen.add(key);
     expect(seen.size).toBe(3_000);
   });
 
@@ -111,7 +119,9 @@ describe.each([
   });
 
   it('gets errors as errors and goes on', async () => {
-    await expect(redis.call('NOSUCH', 'a')).rejects.toThrow("ERR unknown command 'NOSUCH', with args beginning with: 'a' ");
+    await expect(redis.call('NOSUCH', 'a')).rejects.toThrow(
+      "ERR unknown command 'NOSUCH', with args beginning with: 'a' ",
+    );
     await expect(redis.call('GET')).rejects.toThrow("ERR wrong number of arguments for 'get' command");
     await redis.set('s', 'text');
     await expect(redis.incr('s')).rejects.toThrow('not an integer');

@@ -49,7 +49,11 @@ describe.each(cases)('node-redis with %s, RESP%i', (_, resp, start) => {
       const info = await client.clientInfo();
       expect(info.db).toBe(1);
       expect(info.name).toBe('nr-test');
-      const stranger = createClient({ RESP: resp, url: `redis://:wrong@127.0.0.1:${server.port}`, socket: { reconnectStrategy: false } });
+      const stranger = createClient({
+        RESP: resp,
+        url: `redis://:wrong@127.0.0.1:${server.port}`,
+        socket: { reconnectStrategy: false },
+      });
       stranger.on('error', () => undefined);
       await expect(stranger.connect()).rejects.toThrow('WRONGPASS invalid username-password pair or user is disabled.');
     }));
@@ -65,10 +69,18 @@ describe.each(cases)('node-redis with %s, RESP%i', (_, resp, start) => {
       expect(await client.set('k', 'w', { condition: 'NX' })).toBeNull();
       expect(await client.getEx('k', { type: 'PERSIST' })).toBe('v');
       expect(await client.ttl('k')).toBe(-1);
-      expect(await client.mSet([['m1', '1'], ['m2', '2']])).toBe('OK');
+      expect(
+        await client.mSet([
+          ['m1', '1'],
+          ['m2', '2'],
+        ]),
+      ).toBe('OK');
       expect(await client.mGet(['m1', 'nokey', 'm2'])).toEqual(['1', null, '2']);
       expect(await client.incrByFloat('f', 1.5)).toBe('1.5');
-      await client.mSet([['x', 'ohmytext'], ['y', 'mynewtext']]);
+      await client.mSet([
+        ['x', 'ohmytext'],
+        ['y', 'mynewtext'],
+      ]);
       expect(await client.lcs('x', 'y')).toBe('mytext');
       expect((await client.lcsIdx('x', 'y')).matches).toHaveLength(2);
       expect(await client.configGet('maxclients')).toEqual({ maxclients: '10000' });
@@ -76,7 +88,9 @@ describe.each(cases)('node-redis with %s, RESP%i', (_, resp, start) => {
 
   it('pipelines what is sent in one turn', () =>
     withClient(async (client) => {
-      const sets = await Promise.all(Array.from({ length: 3_000 }, (_unused, index) => client.set(`key:${index}`, `value:${index}`)));
+      const sets = await Promise.all(
+        Array.from({ length: 3_000 }, (_unused, index) => client.set(`key:${index}`, `value:${index}`)),
+      );
       expect(sets.every((reply) => reply === 'OK')).toBe(true);
       const gets = await Promise.allSettled([client.get('key:0'), client.incr('key:0'), client.get('key:2999')]);
       expect(gets[0]).toMatchObject({ status: 'fulfilled', value: 'value:0' });
@@ -88,7 +102,8 @@ describe.each(cases)('node-redis with %s, RESP%i', (_, resp, start) => {
     withClient(async (client) => {
       await Promise.all(Array.from({ length: 2_000 }, (_unused, index) => client.set(`scan:${index}`, '1')));
       const seen = new Set<string>();
-      for await (const page of client.scanIterator({ MATCH: 'scan:*', COUNT: 50 })) for (const key of page) seen.add(key);
+      for await (const page of client.scanIterator({ MATCH: 'scan:*', COUNT: 50 }))
+        for (const key of page) seen.add(key);
       expect(seen.size).toBe(2_000);
     }));
 
@@ -100,7 +115,8 @@ describe.each(cases)('node-redis with %s, RESP%i', (_, resp, start) => {
       const buffers = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer });
       expect((await buffers.get('huge'))?.equals(value)).toBe(true);
       await client.del('huge');
-    }));
+    }),
+  );
 
   it('expires keys', () =>
     withClient(async (client) => {
@@ -115,7 +131,9 @@ describe.each(cases)('node-redis with %s, RESP%i', (_, resp, start) => {
 
   it('gets errors as errors and goes on', () =>
     withClient(async (client) => {
-      await expect(client.sendCommand(['NOSUCH', 'a'])).rejects.toThrow("ERR unknown command 'NOSUCH', with args beginning with: 'a' ");
+      await expect(client.sendCommand(['NOSUCH', 'a'])).rejects.toThrow(
+        "ERR unknown command 'NOSUCH', with args beginning with: 'a' ",
+      );
       await expect(client.sendCommand(['GET'])).rejects.toBeInstanceOf(ErrorReply);
       expect(await client.ping()).toBe('PONG');
     }));

@@ -50,7 +50,8 @@ describe.each([
     await server?.stop();
   });
 
-  const cli = (args: string[], input?: Buffer | string): Promise<CliResult> => run('redis-cli', ['-p', String(server.port), ...args], input);
+  const cli = (args: string[], input?: Buffer | string): Promise<CliResult> =>
+    run('redis-cli', ['-p', String(server.port), ...args], input);
 
   beforeEach(async () => {
     await cli(['FLUSHALL']);
@@ -93,16 +94,23 @@ describe.each([
 
   it('mass insertion (--pipe)', async () => {
     const count = 20_000;
-    const protocol = Buffer.concat(Array.from({ length: count }, (_unused, index) => encodeCommand(['SET', `key:${index}`, `v${index}`])));
+    const protocol = Buffer.concat(
+      Array.from({ length: count }, (_unused, index) => encodeCommand(['SET', `key:${index}`, `v${index}`])),
+    );
     const result = await cli(['--pipe'], protocol);
     expect(result.out).toContain(`errors: 0, replies: ${count}`);
     expect((await cli(['DBSIZE'])).out).toBe(`${count}\n`);
-    const wrong = await cli(['--pipe'], Buffer.concat([encodeCommand(['INCR', 'key:1']), encodeCommand(['SET', 'x', 'y'])]));
+    const wrong = await cli(
+      ['--pipe'],
+      Buffer.concat([encodeCommand(['INCR', 'key:1']), encodeCommand(['SET', 'x', 'y'])]),
+    );
     expect(wrong.out).toContain('errors: 1, replies: 2');
   });
 
   it('--scan with and without --pattern, --bigkeys, --memkeys', async () => {
-    const lines = Array.from({ length: 500 }, (_unused, index) => `SET user:${index} ${'x'.repeat(index + 1)}\n`).join('');
+    const lines = Array.from({ length: 500 }, (_unused, index) => `SET user:${index} ${'x'.repeat(index + 1)}\n`).join(
+      '',
+    );
     await cli([], lines + 'SET other 1\n');
     const all = (await cli(['--scan'])).out.trim().split('\n');
     expect(new Set(all).size).toBe(501);
@@ -127,13 +135,24 @@ describe.each([
 
   it('INFO and CLIENT LIST', async () => {
     const info = (await cli(['INFO'])).out;
-    for (const field of ['redis_version:', 'process_id:', 'tcp_port:', 'connected_clients:', 'used_memory:', 'total_commands_processed:', 'used_cpu_sys:', 'role:master']) {
+    for (const field of [
+      'redis_version:',
+      'process_id:',
+      'tcp_port:',
+      'connected_clients:',
+      'used_memory:',
+      'total_commands_processed:',
+      'used_cpu_sys:',
+      'role:master',
+    ]) {
       expect(info).toContain(field);
     }
     expect(info).toContain(`process_id:${server.pid}\r\n`);
     expect(info).toContain(`tcp_port:${server.port}\r\n`);
     const list = (await cli(['CLIENT', 'LIST'])).out;
-    expect(list).toMatch(/^id=\d+ addr=127\.0\.0\.1:\d+ laddr=127\.0\.0\.1:\d+ fd=\d+ name= age=\d+ idle=\d+ flags=N db=0 /);
+    expect(list).toMatch(
+      /^id=\d+ addr=127\.0\.0\.1:\d+ laddr=127\.0\.0\.1:\d+ fd=\d+ name= age=\d+ idle=\d+ flags=N db=0 /,
+    );
     expect(list).toMatch(/ cmd=client\|list user=default /);
   });
 
@@ -144,8 +163,12 @@ describe.each([
       expect((await run('redis-cli', [...at, 'GET', 'a'])).out).toBe('NOAUTH Authentication required.\n\n');
       expect((await run('redis-cli', [...at, '--no-auth-warning', '-a', 'se:cret', 'PING'])).out).toBe('PONG\n');
       expect((await run('redis-cli', [...at, '--user', 'default', '--pass', 'se:cret', 'PING'])).out).toBe('PONG\n');
-      expect((await run('redis-cli', ['-u', `redis://se%3Acret@127.0.0.1:${guarded.port}/3`, 'SET', 'a', 'b'])).out).toBe('OK\n');
-      expect((await run('redis-cli', ['-u', `redis://default:se%3Acret@127.0.0.1:${guarded.port}/3`, 'GET', 'a'])).out).toBe('b\n');
+      expect(
+        (await run('redis-cli', ['-u', `redis://se%3Acret@127.0.0.1:${guarded.port}/3`, 'SET', 'a', 'b'])).out,
+      ).toBe('OK\n');
+      expect(
+        (await run('redis-cli', ['-u', `redis://default:se%3Acret@127.0.0.1:${guarded.port}/3`, 'GET', 'a'])).out,
+      ).toBe('b\n');
       const wrong = await run('redis-cli', [...at, '-a', 'wrong', 'PING']);
       expect(wrong.err).toContain('WRONGPASS');
     } finally {
@@ -155,7 +178,13 @@ describe.each([
 
   it('redis-benchmark runs through', { timeout: 60_000 }, async () => {
     const args = ['-p', String(server.port), '-t', 'ping,set,get,incr,mset', '-q', '-n', '2000'];
-    for (const more of [['-P', '16'], ['-P', '1', '-c', '10'], ['-P', '4', '-r', '1000', '-d', '512'], ['-P', '4', '--threads', '2'], ['-P', '2', '-3']]) {
+    for (const more of [
+      ['-P', '16'],
+      ['-P', '1', '-c', '10'],
+      ['-P', '4', '-r', '1000', '-d', '512'],
+      ['-P', '4', '--threads', '2'],
+      ['-P', '2', '-3'],
+    ]) {
       const result = await run('redis-benchmark', [...args, ...more], undefined, 50_000);
       expect(result.code, result.err).toBe(0);
       for (const test of ['PING_INLINE', 'PING_MBULK', 'SET', 'GET', 'INCR', 'MSET (10 keys)']) {

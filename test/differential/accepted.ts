@@ -39,7 +39,9 @@ function asksForKeysOfOneWord(args: readonly Buffer[]): boolean {
 
 /** An array of simple strings that begins with Redis's line and ends with the entry for HELP itself. */
 function isHelp(frame: string): boolean {
-  return /^\*\d+\r\n\+[A-Z]+ <subcommand> \[<arg> \[value\] \[opt\] \.\.\.\]\. Subcommands are:\r\n(\+[^\r\n]*\r\n)*\+HELP\r\n\+ {4}Prints? this help\.\r\n$/.test(frame);
+  return /^\*\d+\r\n\+[A-Z]+ <subcommand> \[<arg> \[value\] \[opt\] \.\.\.\]\. Subcommands are:\r\n(\+[^\r\n]*\r\n)*\+HELP\r\n\+ {4}Prints? this help\.\r\n$/.test(
+    frame,
+  );
 }
 
 export const ACCEPTED: readonly Accepted[] = [
@@ -68,7 +70,10 @@ export const ACCEPTED: readonly Accepted[] = [
     reason: 'HELP describes what this server has, in our own words; its first line and its form are the same',
     commands: ['client|help', 'command|help', 'config|help', 'object|help', 'debug'],
     matches: ({ args, oracle, subject }) =>
-      args.length === 2 && (args[1] as Buffer).toString('latin1').toLowerCase() === 'help' && isHelp(oracle) && isHelp(subject),
+      args.length === 2 &&
+      (args[1] as Buffer).toString('latin1').toLowerCase() === 'help' &&
+      isHelp(oracle) &&
+      isHelp(subject),
   },
 ];
 

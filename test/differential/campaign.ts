@@ -101,7 +101,11 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
       result.commands += run.commands;
       result.streams++;
       if (run.difference) await note(pair, stream, run.difference, found, options);
-      if (options.replaySeed !== undefined || new Set(found.values()).size >= (options.differencesMax ?? DIFFERENCES_MAX)) break;
+      if (
+        options.replaySeed !== undefined ||
+        new Set(found.values()).size >= (options.differencesMax ?? DIFFERENCES_MAX)
+      )
+        break;
       if (Date.now() > nextProgressAt) {
         nextProgressAt = Date.now() + PROGRESS_EVERY_MS;
         options.report?.(progress(result, startedAt, new Set(found.values()).size));
@@ -156,7 +160,9 @@ async function note(
     `replay: npm run soak -- --replay=${stream.seed} --steps=${options.steps ?? STEPS_DEFAULT}` +
       (options.families ? ` --families=${options.families.join(',')}` : '') +
       (options.without ? ` --without=${options.without.join(',')}` : ''),
-    shrunk.isReproducible ? printScript(shrunk.stream) : printScript({ ...stream, steps: stream.steps.slice(0, difference.stepIndex + 1).slice(-10) }),
+    shrunk.isReproducible
+      ? printScript(shrunk.stream)
+      : printScript({ ...stream, steps: stream.steps.slice(0, difference.stepIndex + 1).slice(-10) }),
     `at ${shrunk.difference.kind} of ${shrunk.difference.subjectOf}`,
     ...replies,
   ].join('\n');

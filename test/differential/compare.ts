@@ -80,7 +80,12 @@ function isSortedSame(a: RespValue, b: RespValue, size: number): boolean {
     if (value.kind !== 'array' && value.kind !== 'set') return undefined;
     const groups: string[] = [];
     for (let at = 0; at < value.items.length; at += size) {
-      groups.push(value.items.slice(at, at + size).map(canonical).join('='));
+      groups.push(
+        value.items
+          .slice(at, at + size)
+          .map(canonical)
+          .join('='),
+      );
     }
     return groups;
   };
@@ -133,14 +138,17 @@ function isTextSame(a: RespValue, b: RespValue, facts: (text: string) => string)
 function clientFacts(text: string): string {
   const kept = new Set(['name', 'flags', 'db', 'sub', 'psub', 'ssub', 'multi', 'cmd', 'user', 'redir', 'resp']);
   const newer = new Set(['lib-name', 'lib-ver']);
-  const lines = text.replace(/^txt:/, '').split('\n').map((line) =>
-    line
-      .split(/ (?=[a-z-]+=)/)
-      .map((field) => field.split('=', 1)[0] as string)
-      .filter((name) => !newer.has(name))
-      .map((name) => (kept.has(name) ? (line.match(new RegExp(`(?:^| )${name}=([^ ]*)`))?.[0] ?? name) : name))
-      .join(' '),
-  );
+  const lines = text
+    .replace(/^txt:/, '')
+    .split('\n')
+    .map((line) =>
+      line
+        .split(/ (?=[a-z-]+=)/)
+        .map((field) => field.split('=', 1)[0] as string)
+        .filter((name) => !newer.has(name))
+        .map((name) => (kept.has(name) ? (line.match(new RegExp(`(?:^| )${name}=([^ ]*)`))?.[0] ?? name) : name))
+        .join(' '),
+    );
   return lines.sort().join('\n');
 }
 
@@ -157,5 +165,8 @@ function keyspaceFacts(text: string): string {
 /** DEBUG OBJECT: address, lru clock and idle time are the server's own; other DEBUG replies are compared whole. */
 function debugObjectFacts(text: string): string {
   if (!text.startsWith('Value at:')) return text;
-  return text.replace(/Value at:0x[0-9a-f]+/, 'Value at').replace(/lru:\d+/, 'lru').replace(/lru_seconds_idle:\d+/, 'idle');
+  return text
+    .replace(/Value at:0x[0-9a-f]+/, 'Value at')
+    .replace(/lru:\d+/, 'lru')
+    .replace(/lru_seconds_idle:\d+/, 'idle');
 }

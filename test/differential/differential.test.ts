@@ -31,19 +31,23 @@ describe(`against redis-server, seed ${SEED}`, () => {
     ['1 shard, 1 worker', ['--shards', '1', '--worker-threads', '1']],
     ['8 shards, 2 workers', ['--shards', '8', '--worker-threads', '2']],
   ];
-  it.each(layouts)('%s: no reply and no data differ, and no command is missing', { timeout: TIMEOUT_MS }, async (_, args) => {
-    const result = await runCampaign({
-      startOracle: () => startRedis(),
-      startSubject: () => startSherd(args),
-      seed: SEED,
-      commands: 100_000,
-      timeMs: 15_000,
-      differencesMax: 10,
-    });
-    expect(failures(result)).toBe('');
-    expect(result.missing).toEqual([]);
-    expect(result.commands).toBeGreaterThan(5_000);
-  });
+  it.each(layouts)(
+    '%s: no reply and no data differ, and no command is missing',
+    { timeout: TIMEOUT_MS },
+    async (_, args) => {
+      const result = await runCampaign({
+        startOracle: () => startRedis(),
+        startSubject: () => startSherd(args),
+        seed: SEED,
+        commands: 100_000,
+        timeMs: 15_000,
+        differencesMax: 10,
+      });
+      expect(failures(result)).toBe('');
+      expect(result.missing).toEqual([]);
+      expect(result.commands).toBeGreaterThan(5_000);
+    },
+  );
 });
 
 describe('the harness', () => {
@@ -102,7 +106,10 @@ describe('the harness', () => {
 describe('streams', () => {
   it('are a function of their seed', () => {
     const make = (): string => {
-      const stream = new Generator(SEED, { families: EXISTING_FAMILIES, missing: NOTHING_MISSING, steps: 300 }).stream(SEED, 300);
+      const stream = new Generator(SEED, { families: EXISTING_FAMILIES, missing: NOTHING_MISSING, steps: 300 }).stream(
+        SEED,
+        300,
+      );
       return JSON.stringify(stream);
     };
     expect(make()).toBe(make());
@@ -114,7 +121,9 @@ describe('streams', () => {
       const generator = new Generator(seed, { families: EXISTING_FAMILIES, missing: NOTHING_MISSING, steps: 600 });
       for (const step of generator.stream(seed, 600).steps) seen.add(fullName(step.args));
     }
-    const due = EXISTING_FAMILIES.flatMap((family) => FAMILIES.get(family) ?? []).filter((name) => !ruleOf(name).excluded);
+    const due = EXISTING_FAMILIES.flatMap((family) => FAMILIES.get(family) ?? []).filter(
+      (name) => !ruleOf(name).excluded,
+    );
     expect(due.filter((name) => !seen.has(name))).toEqual([]);
   });
 
@@ -133,7 +142,12 @@ describe('streams', () => {
 
   it('parse integers as Redis does', () => {
     const parse = (text: string): bigint | undefined => parseInteger(latin1(text));
-    expect(['0', '-1', '9223372036854775807', '-9223372036854775808'].map(parse)).toEqual([0n, -1n, 2n ** 63n - 1n, -(2n ** 63n)]);
+    expect(['0', '-1', '9223372036854775807', '-9223372036854775808'].map(parse)).toEqual([
+      0n,
+      -1n,
+      2n ** 63n - 1n,
+      -(2n ** 63n),
+    ]);
     expect(['', '-0', '+5', ' 5', '05', '1e3', '9223372036854775808'].map(parse)).toEqual(Array(7).fill(undefined));
   });
 });
@@ -161,7 +175,12 @@ describe('comparison rules', () => {
     ['client-line', '$15\r\nid=3 name= db=0\r\n', '$15\r\nid=4 name= db=0\r\n', true],
     ['client-line', '$15\r\nid=3 name= db=0\r\n', '$15\r\nid=3 name= db=1\r\n', false],
     ['keyspace-info', '$31\r\ndb0:keys=1,expires=1,avg_ttl=12\r\n', '$31\r\ndb0:keys=1,expires=1,avg_ttl=13\r\n', true],
-    ['keyspace-info', '$31\r\ndb0:keys=1,expires=1,avg_ttl=12\r\n', '$31\r\ndb0:keys=1,expires=0,avg_ttl=12\r\n', false],
+    [
+      'keyspace-info',
+      '$31\r\ndb0:keys=1,expires=1,avg_ttl=12\r\n',
+      '$31\r\ndb0:keys=1,expires=0,avg_ttl=12\r\n',
+      false,
+    ],
   ] as const)('%s %j %j: %s', (rule, left, right, same) => {
     expect(isSame(rule, latin1(left), latin1(right))).toBe(same);
   });
@@ -169,7 +188,9 @@ describe('comparison rules', () => {
   it('knows which commands CLIENT REPLY leaves without an answer', () => {
     const steps = (...lines: string[]): Parameters<typeof answeredSteps>[0] =>
       lines.map((line) => ({ args: line.split(' ').map((word) => latin1(word)), connection: 0 }));
-    expect(answeredSteps(steps('GET a', 'CLIENT REPLY OFF', 'GET a', 'CLIENT REPLY SKIP', 'CLIENT REPLY ON', 'GET a'))).toEqual([0, 4, 5]);
+    expect(
+      answeredSteps(steps('GET a', 'CLIENT REPLY OFF', 'GET a', 'CLIENT REPLY SKIP', 'CLIENT REPLY ON', 'GET a')),
+    ).toEqual([0, 4, 5]);
     expect(answeredSteps(steps('CLIENT REPLY SKIP', 'GET a', 'GET b', 'client reply perhaps'))).toEqual([2, 3]);
     expect(answeredSteps(steps('CLIENT REPLY OFF', 'RESET', 'GET b'))).toEqual([1, 2]);
     expect(answeredSteps(steps('CLIENT REPLY SKIP', 'RESET', 'GET b'))).toEqual([2]);

@@ -21,13 +21,14 @@ const DATABASES = 16;
 const SCAN_ROUNDS_MAX = 10_000;
 
 /** How to read a value of each type, and how to compare it. */
-const READ_BY_TYPE: ReadonlyMap<string, { command: (key: Buffer) => (string | Buffer)[]; compare: Comparison }> = new Map([
-  ['list', { command: (key) => ['LRANGE', key, '0', '-1'], compare: 'exact' }],
-  ['set', { command: (key) => ['SMEMBERS', key], compare: 'sorted' }],
-  ['hash', { command: (key) => ['HGETALL', key], compare: 'sorted-pairs' }],
-  ['zset', { command: (key) => ['ZRANGE', key, '0', '-1', 'WITHSCORES'], compare: 'exact' }],
-  ['stream', { command: (key) => ['XRANGE', key, '-', '+'], compare: 'exact' }],
-]);
+const READ_BY_TYPE: ReadonlyMap<string, { command: (key: Buffer) => (string | Buffer)[]; compare: Comparison }> =
+  new Map([
+    ['list', { command: (key) => ['LRANGE', key, '0', '-1'], compare: 'exact' }],
+    ['set', { command: (key) => ['SMEMBERS', key], compare: 'sorted' }],
+    ['hash', { command: (key) => ['HGETALL', key], compare: 'sorted-pairs' }],
+    ['zset', { command: (key) => ['ZRANGE', key, '0', '-1', 'WITHSCORES'], compare: 'exact' }],
+    ['stream', { command: (key) => ['XRANGE', key, '-', '+'], compare: 'exact' }],
+  ]);
 
 interface Found {
   db: number;
@@ -96,13 +97,18 @@ async function compareOthers(
   for (const [index, { found, type }] of others.entries()) {
     const one = (a[2 * index + 1] as Reply).raw;
     const two = (b[2 * index + 1] as Reply).raw;
-    if (!isSame(READ_BY_TYPE.get(type)?.compare ?? 'exact', one, two)) return keyDifference(`value of ${type}`, found, one, two);
+    if (!isSame(READ_BY_TYPE.get(type)?.compare ?? 'exact', one, two))
+      return keyDifference(`value of ${type}`, found, one, two);
   }
   return undefined;
 }
 
 function keyDifference(words: string, found: Found, one: Buffer, two: Buffer): DataDifference {
-  return { subjectOf: `${words} of ${describe(found)}`, oracle: one.toString('latin1'), subject: two.toString('latin1') };
+  return {
+    subjectOf: `${words} of ${describe(found)}`,
+    oracle: one.toString('latin1'),
+    subject: two.toString('latin1'),
+  };
 }
 
 /** All keys that a full SCAN of the selected database gives, in order of bytes, each once. */
@@ -135,6 +141,8 @@ export async function compareScans(
   await Promise.all([oracle.send('SELECT', db), subject.send('SELECT', db)]);
   const [left, right] = await Promise.all([scanAll(oracle, options), scanAll(subject, options)]);
   if (left === right) return undefined;
-  const words = options.map((option) => (typeof option === 'string' ? option : JSON.stringify(option.toString('latin1'))));
+  const words = options.map((option) =>
+    typeof option === 'string' ? option : JSON.stringify(option.toString('latin1')),
+  );
   return { subjectOf: `full SCAN of database ${db} ${words.join(' ')}`, oracle: left, subject: right };
 }

@@ -199,7 +199,9 @@ export class Generator {
     if (rule.generate) {
       // COMMAND GETKEYS COMMAND GETKEYS … is legal; two levels are enough.
       const nested = (): Buffer[] => (depth < 2 ? this.candidate(depth + 1) : [Buffer.from('GET'), randomKey(prng)]);
-      tail = rule.generate(prng, { nested }).map((part) => (typeof part === 'string' ? Buffer.from(part, 'latin1') : part));
+      tail = rule
+        .generate(prng, { nested })
+        .map((part) => (typeof part === 'string' ? Buffer.from(part, 'latin1') : part));
     } else {
       for (const argument of spec.arguments) this.argument(argument, tail);
     }
@@ -223,8 +225,20 @@ export class Generator {
 
   private unknownCommand(): Buffer[] {
     const { prng } = this;
-    const name = prng.pick(['FOO', 'foo\r\nbar', '', 'GETT', '\x00', '__proto__', 'constructor', 'X'.repeat(300), "q'uote"]);
-    const first = prng.chance(0.3) ? [prng.pick(['CLIENT', 'OBJECT', 'config', 'MEMORY', 'COMMAND']), prng.pick(['FOO', '', '\r\n'])] : [name];
+    const name = prng.pick([
+      'FOO',
+      'foo\r\nbar',
+      '',
+      'GETT',
+      '\x00',
+      '__proto__',
+      'constructor',
+      'X'.repeat(300),
+      "q'uote",
+    ]);
+    const first = prng.chance(0.3)
+      ? [prng.pick(['CLIENT', 'OBJECT', 'config', 'MEMORY', 'COMMAND']), prng.pick(['FOO', '', '\r\n'])]
+      : [name];
     return [
       ...first.map((word) => Buffer.from(word, 'latin1')),
       ...Array.from({ length: prng.below(5) }, () => randomString(prng)),

@@ -96,7 +96,10 @@ export class Pair {
       return difference ? { difference, commands } : { commands };
     } catch (error) {
       if (!(error instanceof Error) || !isServersDoing(error)) throw error;
-      return { difference: await this.endedDifference(lastStep, 'after the stream', error.message, error.message), commands };
+      return {
+        difference: await this.endedDifference(lastStep, 'after the stream', error.message, error.message),
+        commands,
+      };
     }
   }
 
@@ -198,9 +201,21 @@ export class Pair {
       const name = fullName(step.args);
       if (left && right) {
         if (isSame(ruleOf(name).compare ?? 'exact', left, right)) continue;
-        const difference = { name, args: step.args, resp: stream.resp, oracle: left.toString('latin1'), subject: right.toString('latin1') };
+        const difference = {
+          name,
+          args: step.args,
+          resp: stream.resp,
+          oracle: left.toString('latin1'),
+          subject: right.toString('latin1'),
+        };
         if (this.isAccepted(difference)) continue;
-        return { kind: 'reply', stepIndex, subjectOf: describeCommand(name, step.args), oracle: difference.oracle, subject: difference.subject };
+        return {
+          kind: 'reply',
+          stepIndex,
+          subjectOf: describeCommand(name, step.args),
+          oracle: difference.oracle,
+          subject: difference.subject,
+        };
       }
       return {
         kind: 'count',
@@ -220,7 +235,13 @@ export class Pair {
     });
     if (oracle === subject) return undefined;
     const stepIndex = batch.from + batch.steps.length - 1;
-    return { kind: 'push', stepIndex, subjectOf: 'push frames of the batch', oracle: oracle ?? '', subject: subject ?? '' };
+    return {
+      kind: 'push',
+      stepIndex,
+      subjectOf: 'push frames of the batch',
+      oracle: oracle ?? '',
+      subject: subject ?? '',
+    };
   }
 
   private isAccepted(difference: ReplyDifference): boolean {
@@ -239,7 +260,13 @@ export class Pair {
     });
     // A server that hangs is of no use to the next stream.
     for (const side of SIDES) for (const client of this.clients[side].splice(0)) client.close();
-    return { kind: 'ended', stepIndex, subjectOf: what, oracle: oracle + (tails[0] ?? ''), subject: subject + (tails[1] ?? '') };
+    return {
+      kind: 'ended',
+      stepIndex,
+      subjectOf: what,
+      oracle: oracle + (tails[0] ?? ''),
+      subject: subject + (tails[1] ?? ''),
+    };
   }
 
   // ---- Data ----
@@ -263,7 +290,11 @@ function describeCommand(name: string, args: readonly Buffer[]): string {
 
 /** A server that hung up, is silent, or has gone; all else is a mistake of the harness. */
 function isServersDoing(error: Error): boolean {
-  return error instanceof ConnectionEnded || error instanceof ReplyTimeout || ('code' in error && error.code === 'ECONNREFUSED');
+  return (
+    error instanceof ConnectionEnded ||
+    error instanceof ReplyTimeout ||
+    ('code' in error && error.code === 'ECONNREFUSED')
+  );
 }
 
 /** Cuts a stream into batches: same connection, at most `batchMax`, ended by a pause. */
@@ -293,7 +324,10 @@ export function answeredSteps(steps: readonly Step[]): number[] {
   let isSkipping = false;
   for (const [index, step] of steps.entries()) {
     const name = fullName(step.args);
-    const mode = name === 'client|reply' && step.args.length === 3 ? (step.args[2] as Buffer).toString('latin1').toLowerCase() : '';
+    const mode =
+      name === 'client|reply' && step.args.length === 3
+        ? (step.args[2] as Buffer).toString('latin1').toLowerCase()
+        : '';
     if (mode === 'off') {
       isOff = true;
       isSkipping = false;

@@ -97,12 +97,32 @@ function debugArguments(prng: Prng): (Buffer | string)[] {
     case 2:
       return ['OBJECT', randomKey(prng)];
     case 3: {
-      const type = pick(prng, 'string', 'integer', 'double', 'bignum', 'null', 'array', 'set', 'map', 'attrib', 'push',
-        'verbatim', 'true', 'false', 'TRUE', 'other');
+      const type = pick(
+        prng,
+        'string',
+        'integer',
+        'double',
+        'bignum',
+        'null',
+        'array',
+        'set',
+        'map',
+        'attrib',
+        'push',
+        'verbatim',
+        'true',
+        'false',
+        'TRUE',
+        'other',
+      );
       return ['PROTOCOL', type];
     }
     case 4:
-      return ['POPULATE', pick(prng, '0', '1', '7', 'abc', '1.5', ''), ...(prng.chance(0.5) ? [pick(prng, 'pop', '{tag}', 'key')] : [])];
+      return [
+        'POPULATE',
+        pick(prng, '0', '1', '7', 'abc', '1.5', ''),
+        ...(prng.chance(0.5) ? [pick(prng, 'pop', '{tag}', 'key')] : []),
+      ];
     case 5:
       return ['POPULATE', String(prng.below(9)), pick(prng, 'pop', 'a b'), pick(prng, '0', '1', '9', '50', 'abc')];
     case 6:
@@ -110,7 +130,16 @@ function debugArguments(prng: Prng): (Buffer | string)[] {
     case 7:
       return ['SLEEP', pick(prng, '0', '0.001', '0.0')];
     case 8:
-      return pick(prng, ['OBJECT'], ['DIGEST', 'x'], ['SLEEP'], ['POPULATE'], ['NONSENSE'], ['NONSENSE', 'x', 'y'], ['PROTOCOL']);
+      return pick(
+        prng,
+        ['OBJECT'],
+        ['DIGEST', 'x'],
+        ['SLEEP'],
+        ['POPULATE'],
+        ['NONSENSE'],
+        ['NONSENSE', 'x', 'y'],
+        ['PROTOCOL'],
+      );
     default:
       return ['REPLYBUFFER', 'RESIZING', bit()];
   }
@@ -162,12 +191,31 @@ function helloArguments(prng: Prng): (Buffer | string)[] {
 }
 
 function infoArguments(prng: Prng): string[] {
-  return pick(prng, ['keyspace'], ['KEYSPACE'], ['keyspace'], ['server'], ['nosuchsection'], ['clients', 'memory'], ['commandstats']);
+  return pick(
+    prng,
+    ['keyspace'],
+    ['KEYSPACE'],
+    ['keyspace'],
+    ['server'],
+    ['nosuchsection'],
+    ['clients', 'memory'],
+    ['commandstats'],
+  );
 }
 
 function configGetArguments(prng: Prng): string[] {
   const name = prng.pick(OPTION_NAMES);
-  return pick(prng, [name], [name.toUpperCase()], [name, prng.pick(OPTION_NAMES)], [name, name], ['nosuchoption'], ['lfu-*'], ['zset-max-listpack-*'], []);
+  return pick(
+    prng,
+    [name],
+    [name.toUpperCase()],
+    [name, prng.pick(OPTION_NAMES)],
+    [name, name],
+    ['nosuchoption'],
+    ['lfu-*'],
+    ['zset-max-listpack-*'],
+    [],
+  );
 }
 
 function configSetArguments(prng: Prng): string[] {
@@ -195,7 +243,9 @@ function commandGetKeys(prng: Prng, context: GenerateContext): (Buffer | string)
 }
 
 function commandNames(prng: Prng): string[] {
-  return Array.from({ length: prng.between(1, 3) }, () => prng.pick(['get', 'GET', 'set', 'nosuch', 'client|id', 'client', '']));
+  return Array.from({ length: prng.between(1, 3) }, () =>
+    prng.pick(['get', 'GET', 'set', 'nosuch', 'client|id', 'client', '']),
+  );
 }
 
 function clientListArguments(prng: Prng): string[] {
@@ -244,8 +294,14 @@ const rows: Record<string, Rule> = {
   'client|list': { compare: 'client-line', generate: clientListArguments, mutate: false, weight: 0.2 },
   'client|info': { compare: 'client-line', weight: 0.2 },
   'client|kill': { generate: clientKillArguments, mutate: false, weight: 0.3 },
-  'client|reply': { generate: (prng) => [pick(prng, 'ON', 'OFF', 'SKIP', 'off', 'Skip', 'perhaps', '')], mutate: false, weight: 0.3 },
-  'client|setname': { generate: (prng) => [prng.chance(0.5) ? pick(prng, 'name', 'n2', '', 'two words', 'a\nb') : randomString(prng)] },
+  'client|reply': {
+    generate: (prng) => [pick(prng, 'ON', 'OFF', 'SKIP', 'off', 'Skip', 'perhaps', '')],
+    mutate: false,
+    weight: 0.3,
+  },
+  'client|setname': {
+    generate: (prng) => [prng.chance(0.5) ? pick(prng, 'name', 'n2', '', 'two words', 'a\nb') : randomString(prng)],
+  },
   'client|no-evict': { generate: (prng) => [pick(prng, 'ON', 'OFF', 'on', 'x')], mutate: false, weight: 0.3 },
   'client|help': { weight: 0.02 },
   quit: { excluded: 'ends the connection: test/limits covers it' },
@@ -260,14 +316,23 @@ const rows: Record<string, Rule> = {
   'command|count': { compare: 'shape', weight: 0.05 },
   'command|docs': { compare: 'kind', generate: commandNames, mutate: false, weight: 0.05 },
   'command|info': { compare: 'kind', generate: commandNames, mutate: false, weight: 0.05 },
-  'command|list': { compare: 'kind', weight: 0.02, generate: (prng) => pick(prng, [], ['FILTERBY'], ['FILTERBY', 'MODULE', 'x'], ['X', 'Y', 'z']) },
+  'command|list': {
+    compare: 'kind',
+    weight: 0.02,
+    generate: (prng) => pick(prng, [], ['FILTERBY'], ['FILTERBY', 'MODULE', 'x'], ['X', 'Y', 'z']),
+  },
   'command|getkeys': { generate: commandGetKeys, mutate: false },
   'command|getkeysandflags': { generate: commandGetKeys, mutate: false, weight: 0.5 },
   'command|help': { weight: 0.02 },
   'object|help': { weight: 0.02 },
   time: { compare: 'shape', weight: 0.1 },
   debug: { compare: 'debug-object', generate: debugArguments, mutate: false, weight: 0.8 },
-  lolwut: { compare: 'kind', generate: (prng) => pick(prng, [], ['VERSION', '5', '1', '1', '1'], ['VERSION', edgeInteger(prng)], ['x']), weight: 0.02, mutate: false },
+  lolwut: {
+    compare: 'kind',
+    generate: (prng) => pick(prng, [], ['VERSION', '5', '1', '1', '1'], ['VERSION', edgeInteger(prng)], ['x']),
+    weight: 0.02,
+    mutate: false,
+  },
 
   // ---- Families to come ----
   blpop: { excluded: BLOCKS },

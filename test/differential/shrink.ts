@@ -31,12 +31,16 @@ export async function shrink(pair: Pair, stream: Stream, first: Difference, budg
   if (!(await attempt({ ...stream, steps: head })) && !(await attempt(stream))) return best;
 
   for (let size = Math.ceil(best.stream.steps.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
-    for (let from = 0; from < best.stream.steps.length; ) {
+    for (let from = 0; from < best.stream.steps.length;) {
       const steps = best.stream.steps.filter((_, index) => index < from || index >= from + size);
       if (!(await attempt({ ...best.stream, steps }))) from += size;
     }
   }
-  await attempt({ ...best.stream, connections: 1, steps: best.stream.steps.map((step) => ({ ...step, connection: 0 })) });
+  await attempt({
+    ...best.stream,
+    connections: 1,
+    steps: best.stream.steps.map((step) => ({ ...step, connection: 0 })),
+  });
   if (best.stream.delivery === 'split') await attempt({ ...best.stream, delivery: 'pipelined' });
   if (best.stream.resp === 3) await attempt({ ...best.stream, resp: 2 });
   for (let index = 0; index < best.stream.steps.length; index++) {
@@ -66,13 +70,19 @@ export function signature(difference: Difference): string {
   const blur = (text: string): string => {
     const line = text.split('\r\n', 1)[0] ?? '';
     const kind = line.slice(0, 1);
-    if (kind === '-') return line.replace(/'[^']*'/g, "'…'").replace(/\d+/g, '#').slice(0, 100);
+    if (kind === '-')
+      return line
+        .replace(/'[^']*'/g, "'…'")
+        .replace(/\d+/g, '#')
+        .slice(0, 100);
     return kind;
   };
   const what = difference.subjectOf.replace(/\d+:".*"$/, '');
   if (difference.kind === 'ended') {
     // What a dying server says of itself is the best name for the bug; the rest is arbitrary.
-    const reason = /(CHECK failed at .*|SHERD CRASH: .*|after \d+ ms)/.exec(`${difference.oracle} ${difference.subject}`)?.[1];
+    const reason = /(CHECK failed at .*|SHERD CRASH: .*|after \d+ ms)/.exec(
+      `${difference.oracle} ${difference.subject}`,
+    )?.[1];
     return `ended: ${reason ?? 'without a reason'}`;
   }
   return `${difference.kind}: ${what}: ${blur(difference.oracle)} | ${blur(difference.subject)}`;

@@ -27,7 +27,8 @@ function parseOptions(args: string[]): Map<string, string> {
   const options = new Map<string, string>();
   for (const argument of args) {
     const match = /^--([a-z]+)(?:=(.*))?$/.exec(argument);
-    if (!match || !OPTION_NAMES.includes(match[1] as string)) throw new Error(`unknown option ${argument}; there are ${OPTION_NAMES.join(', ')}`);
+    if (!match || !OPTION_NAMES.includes(match[1] as string))
+      throw new Error(`unknown option ${argument}; there are ${OPTION_NAMES.join(', ')}`);
     options.set(match[1] as string, match[2] ?? 'yes');
   }
   return options;
@@ -78,7 +79,9 @@ async function main(): Promise<number> {
     if (result.missing.length > 0) print(`[${layout}] not sent, the subject lacks them: ${result.missing.join(' ')}`);
     for (const [id, uses] of result.acceptedUses) print(`[${layout}] accepted ${id}: ${uses} times`);
     for (const difference of result.differences) print(`[${layout}] ${difference.count} x ${difference.signature}`);
-    print(`[${layout}] ${result.commands} commands, ${result.used.size} different ones, ${Math.round(result.elapsedMs / 1000)} s`);
+    print(
+      `[${layout}] ${result.commands} commands, ${result.used.size} different ones, ${Math.round(result.elapsedMs / 1000)} s`,
+    );
   }
   print(`differential soak: ${total} commands, ${different} differences, seed ${seed}`);
   return different === 0 ? 0 : 1;

@@ -24,7 +24,11 @@ async function configOf(port: number, ...names: string[]): Promise<Record<string
 
 describe.each(PROGRAMS)('%s: what starts', (name) => {
   /** Starts, reads the settings, stops by SIGTERM. */
-  async function settings(args: string[], options: { cwd: string; input?: string; port: number }, ...names: string[]): Promise<Record<string, string>> {
+  async function settings(
+    args: string[],
+    options: { cwd: string; input?: string; port: number },
+    ...names: string[]
+  ): Promise<Record<string, string>> {
     const program = launch(name, args, options);
     await program.waitFor(READY);
     const values = await configOf(options.port, ...names);
@@ -35,9 +39,42 @@ describe.each(PROGRAMS)('%s: what starts', (name) => {
 
   it('options alone, several values, the last one wins', async () => {
     const port = await freePort();
-    const args = ['--port', '1', '--bind', '127.0.0.1', '127.0.0.2', '--save', '3600', '1', '300', '100', '--maxclients', '77'];
-    args.push('--client-output-buffer-limit', 'pubsub', '64mb', '16mb', '90', '--requirepass', '', '--port', String(port));
-    expect(await settings(args, { cwd: temporaryFolder(), port }, 'bind', 'save', 'maxclients', 'client-output-buffer-limit', 'port')).toEqual({
+    const args = [
+      '--port',
+      '1',
+      '--bind',
+      '127.0.0.1',
+      '127.0.0.2',
+      '--save',
+      '3600',
+      '1',
+      '300',
+      '100',
+      '--maxclients',
+      '77',
+    ];
+    args.push(
+      '--client-output-buffer-limit',
+      'pubsub',
+      '64mb',
+      '16mb',
+      '90',
+      '--requirepass',
+      '',
+      '--port',
+      String(port),
+    );
+    expect(
+      await settings(
+        args,
+        { cwd: temporaryFolder(), port },
+        'bind',
+        'save',
+        'maxclients',
+        'client-output-buffer-limit',
+        'port',
+      ),
+    ).toEqual({
       bind: '127.0.0.1 127.0.0.2',
       save: '3600 1 300 100',
       maxclients: '77',
@@ -69,7 +106,19 @@ describe.each(PROGRAMS)('%s: what starts', (name) => {
       ].join('\n') + '\r\n',
     );
     const args = ['server.conf', '--port', String(port), '--timeout', '40'];
-    expect(await settings(args, { cwd, port }, 'port', 'timeout', 'hz', 'maxmemory', 'notify-keyspace-events', 'masterauth', 'appendfilename')).toEqual({
+    expect(
+      await settings(
+        args,
+        { cwd, port },
+        'port',
+        'timeout',
+        'hz',
+        'maxmemory',
+        'notify-keyspace-events',
+        'masterauth',
+        'appendfilename',
+      ),
+    ).toEqual({
       port: String(port),
       timeout: '40',
       hz: '50',
@@ -84,7 +133,10 @@ describe.each(PROGRAMS)('%s: what starts', (name) => {
     const port = await freePort();
     const cwd = temporaryFolder();
     const input = 'bind 127.0.0.1\nport 1\nsave ""\nmaxclients 99\n';
-    expect(await settings(['-', '--port', String(port)], { cwd, input, port }, 'maxclients', 'save')).toEqual({ maxclients: '99', save: '' });
+    expect(await settings(['-', '--port', String(port)], { cwd, input, port }, 'maxclients', 'save')).toEqual({
+      maxclients: '99',
+      save: '',
+    });
   });
 
   it('include, also twice and with a pattern, in order', async () => {
@@ -93,8 +145,15 @@ describe.each(PROGRAMS)('%s: what starts', (name) => {
     mkdirSync(join(cwd, 'parts'));
     writeFileSync(join(cwd, 'parts', 'a.conf'), 'maxclients 50\ntimeout 5\n');
     writeFileSync(join(cwd, 'parts', 'b.conf'), 'maxclients 60\n');
-    writeFileSync(join(cwd, 'main.conf'), `bind 127.0.0.1\nport ${port}\nsave ""\ntimeout 1\ninclude parts/*.conf\nhz 20\n`);
-    expect(await settings(['main.conf'], { cwd, port }, 'maxclients', 'timeout', 'hz')).toEqual({ maxclients: '60', timeout: '5', hz: '20' });
+    writeFileSync(
+      join(cwd, 'main.conf'),
+      `bind 127.0.0.1\nport ${port}\nsave ""\ntimeout 1\ninclude parts/*.conf\nhz 20\n`,
+    );
+    expect(await settings(['main.conf'], { cwd, port }, 'maxclients', 'timeout', 'hz')).toEqual({
+      maxclients: '60',
+      timeout: '5',
+      hz: '20',
+    });
   });
 
   it('a relative file and a dir: the path shown is absolute', async () => {
@@ -116,7 +175,12 @@ describe.each(PROGRAMS)('%s: what starts', (name) => {
   });
 
   it('--save with one empty value, with nothing, and quoted pairs', async () => {
-    for (const [save, expected] of [[[''], ''], [[], ''], [['60 1000'], '60 1000'], [['60 1000 10 1'], '60 1000 10 1']] as const) {
+    for (const [save, expected] of [
+      [[''], ''],
+      [[], ''],
+      [['60 1000'], '60 1000'],
+      [['60 1000 10 1'], '60 1000 10 1'],
+    ] as const) {
       const port = await freePort();
       const args = ['--bind', '127.0.0.1', '--port', String(port), '--save', ...save];
       expect(await settings(args, { cwd: temporaryFolder(), port }, 'save')).toEqual({ save: expected });
@@ -125,8 +189,22 @@ describe.each(PROGRAMS)('%s: what starts', (name) => {
 
   it('a value that begins with dashes is told from an option as redis-server does', async () => {
     const port = await freePort();
-    const args = ['--bind', '127.0.0.1', '--port', String(port), '--save', '', '--shutdown-on-sigterm', 'nosave', 'force', '--masterauth', 'x --y'];
-    expect(await settings(args, { cwd: temporaryFolder(), port }, 'shutdown-on-sigterm')).toEqual({ 'shutdown-on-sigterm': 'nosave force' });
+    const args = [
+      '--bind',
+      '127.0.0.1',
+      '--port',
+      String(port),
+      '--save',
+      '',
+      '--shutdown-on-sigterm',
+      'nosave',
+      'force',
+      '--masterauth',
+      'x --y',
+    ];
+    expect(await settings(args, { cwd: temporaryFolder(), port }, 'shutdown-on-sigterm')).toEqual({
+      'shutdown-on-sigterm': 'nosave force',
+    });
   });
 
   it('every directive of a running redis-server, given back as a file', async () => {
@@ -142,7 +220,8 @@ describe.each(PROGRAMS)('%s: what starts', (name) => {
     for (let at = 0; at < all.length; at += 2) {
       const directive = all[at] as string;
       const value = all[at + 1] as string;
-      if (own.has(directive) || /^(replicaof|slaveof|user|aclfile|socket-mark-id|cluster-.*port)$/.test(directive)) continue;
+      if (own.has(directive) || /^(replicaof|slaveof|user|aclfile|socket-mark-id|cluster-.*port)$/.test(directive))
+        continue;
       // In quotes throughout: a directive of several values takes them in one word too.
       lines.push(value === '' ? `# ${directive}` : `${directive} "${value}"`);
     }
@@ -160,7 +239,8 @@ describe('--version and --help', () => {
     const cwd = temporaryFolder();
     const [redis, sherd] = await Promise.all(PROGRAMS.map((name) => runToEnd(name, [option], { cwd })));
     const form = / server v=(\d+\.\d+\.\d+) sha=\S+ malloc=\S+ bits=64 build=\S+\n$/;
-    for (const end of [redis, sherd]) expect(end).toMatchObject({ code: 0, output: expect.stringMatching(form) as string });
+    for (const end of [redis, sherd])
+      expect(end).toMatchObject({ code: 0, output: expect.stringMatching(form) as string });
     if (process.env['SHERD_COMMAND'] === undefined) expect(form.exec(sherd?.output ?? '')?.[1]).toMatch(/^7\.2\./);
   });
 
@@ -237,7 +317,10 @@ describe('what is refused', () => {
         const silent = ['--port', '0'];
         const all = first?.endsWith('.conf') ? [first, ...silent, ...rest] : [...silent, ...args];
         const end = await runToEnd(name, all, { cwd });
-        const names = file !== undefined || args[0] === 'y.conf' ? join(cwd, args[0] === 'y.conf' ? 'z.conf' : 'x.conf') : undefined;
+        const names =
+          file !== undefined || args[0] === 'y.conf'
+            ? join(cwd, args[0] === 'y.conf' ? 'z.conf' : 'x.conf')
+            : undefined;
         const isOurs = name === 'sherd' && process.env['SHERD_COMMAND'] === undefined;
         if (isOurs && end.output.includes('Reading the configuration file, at line')) {
           const place = PLACE.exec(end.output);

@@ -37,13 +37,17 @@ describe.each(['redis', 'sherd'] as ProgramName[])('%s', (name) => {
   async function ready(args: string[] = []): Promise<{ program: Program; port: number; cwd: string }> {
     const port = await freePort();
     const cwd = temporaryFolder();
-    const program = launch(name, ['--bind', '127.0.0.1', '--port', String(port), '--save', '', '--enable-debug-command', 'yes', ...args], { cwd });
+    const program = launch(
+      name,
+      ['--bind', '127.0.0.1', '--port', String(port), '--save', '', '--enable-debug-command', 'yes', ...args],
+      { cwd },
+    );
     await program.waitFor(READY);
     return { program, port, cwd };
   }
 
   describe('log', () => {
-    it('goes to standard output in Redis\'s form, with the words that tools wait for', async () => {
+    it("goes to standard output in Redis's form, with the words that tools wait for", async () => {
       const { program, port } = await ready(['--always-show-logo', 'yes']);
       const output = program.output();
       expect(output).toContain(` PID: ${program.pid}`);
@@ -60,7 +64,18 @@ describe.each(['redis', 'sherd'] as ProgramName[])('%s', (name) => {
     it('goes to logfile when one is named, and is filtered by loglevel', async () => {
       const port = await freePort();
       const cwd = temporaryFolder();
-      const args = ['--bind', '127.0.0.1', '--port', String(port), '--save', '', '--logfile', 'server.log', '--dir', cwd];
+      const args = [
+        '--bind',
+        '127.0.0.1',
+        '--port',
+        String(port),
+        '--save',
+        '',
+        '--logfile',
+        'server.log',
+        '--dir',
+        cwd,
+      ];
       const program = launch(name, args, { cwd });
       const file = join(cwd, 'server.log');
       await waitFor('the ready line in the file', () => existsSync(file) && READY.test(readFileSync(file, 'utf8')));
@@ -71,11 +86,14 @@ describe.each(['redis', 'sherd'] as ProgramName[])('%s', (name) => {
       program.kill('SIGTERM');
       expect((await program.exited).code).toBe(0);
       expect(program.output()).toBe('');
-      for (const line of readFileSync(file, 'utf8').trim().split('\n')) if (/^\d+:[A-Z]/.test(line)) expect(line).toMatch(LOG_LINE);
+      for (const line of readFileSync(file, 'utf8').trim().split('\n'))
+        if (/^\d+:[A-Z]/.test(line)) expect(line).toMatch(LOG_LINE);
     });
 
     it('refuses a logfile that cannot be opened', async () => {
-      const end = await runToEnd(name, ['--port', '0', '--logfile', '/nonexistent/folder/x.log'], { cwd: temporaryFolder() });
+      const end = await runToEnd(name, ['--port', '0', '--logfile', '/nonexistent/folder/x.log'], {
+        cwd: temporaryFolder(),
+      });
       expect(end.code).toBe(1);
       expect(end.output).toContain("Can't open the log file: No such file or directory");
     });
@@ -96,16 +114,19 @@ describe.each(['redis', 'sherd'] as ProgramName[])('%s', (name) => {
       expect(program.output()).toContain('is now ready to exit, bye bye...');
     });
 
-    it.each([['NOSAVE'], ['nosave', 'NOW'], ['NOSAVE', 'FORCE'], []])('on SHUTDOWN %s %s without a reply', async (...words) => {
-      const { program, port } = await ready();
-      const client = await RespClient.connect({ port });
-      const other = await RespClient.connect({ port });
-      client.write(`SHUTDOWN ${words.filter((word) => word !== undefined).join(' ')}\r\n`);
-      expect((await client.readToEnd()).toString()).toBe('');
-      await other.ended;
-      expect(await program.exited).toEqual({ code: 0, signal: null });
-      await expect(RespClient.connect({ port })).rejects.toThrow('ECONNREFUSED');
-    });
+    it.each([['NOSAVE'], ['nosave', 'NOW'], ['NOSAVE', 'FORCE'], []])(
+      'on SHUTDOWN %s %s without a reply',
+      async (...words) => {
+        const { program, port } = await ready();
+        const client = await RespClient.connect({ port });
+        const other = await RespClient.connect({ port });
+        client.write(`SHUTDOWN ${words.filter((word) => word !== undefined).join(' ')}\r\n`);
+        expect((await client.readToEnd()).toString()).toBe('');
+        await other.ended;
+        expect(await program.exited).toEqual({ code: 0, signal: null });
+        await expect(RespClient.connect({ port })).rejects.toThrow('ECONNREFUSED');
+      },
+    );
 
     it('not on a wrong SHUTDOWN, and not on SIGHUP', async () => {
       const { program, port } = await ready();
@@ -178,7 +199,10 @@ describe.each(['redis', 'sherd'] as ProgramName[])('%s', (name) => {
       const cwd = temporaryFolder();
       const pidfile = join(cwd, 'server.pid');
       const log = join(cwd, 'server.log');
-      writeFileSync(join(cwd, 'd.conf'), `bind 127.0.0.1\nport ${port}\nsave ""\ndaemonize yes\npidfile ${pidfile}\nlogfile ${log}\ndir ${cwd}\n`);
+      writeFileSync(
+        join(cwd, 'd.conf'),
+        `bind 127.0.0.1\nport ${port}\nsave ""\ndaemonize yes\npidfile ${pidfile}\nlogfile ${log}\ndir ${cwd}\n`,
+      );
       const end = await runToEnd(name, ['d.conf'], { cwd });
       expect(end.code).toBe(0);
       await waitFor('the ready line', () => existsSync(log) && READY.test(readFileSync(log, 'utf8')));
@@ -202,7 +226,9 @@ describe.each(['redis', 'sherd'] as ProgramName[])('%s', (name) => {
     it('listens on a unix socket with its permissions, also without TCP', async () => {
       const cwd = temporaryFolder();
       const path = join(cwd, 's.sock');
-      const program = launch(name, ['--port', '0', '--unixsocket', path, '--unixsocketperm', '700', '--save', ''], { cwd });
+      const program = launch(name, ['--port', '0', '--unixsocket', path, '--unixsocketperm', '700', '--save', ''], {
+        cwd,
+      });
       // 7.0 tells the path, 7.2 the kind of listener.
       await program.waitFor(/ready to accept connections (at .*s\.sock|unix)/i);
       expect(statSync(path).mode & 0o777).toBe(0o700);
@@ -218,7 +244,9 @@ describe.each(['redis', 'sherd'] as ProgramName[])('%s', (name) => {
 
     it('binds exactly the addresses it is told', async () => {
       const port = await freePort();
-      const program = launch(name, ['--bind', '127.0.0.2', '127.0.0.3', '--port', String(port), '--save', ''], { cwd: temporaryFolder() });
+      const program = launch(name, ['--bind', '127.0.0.2', '127.0.0.3', '--port', String(port), '--save', ''], {
+        cwd: temporaryFolder(),
+      });
       await program.waitFor(READY);
       for (const host of ['127.0.0.2', '127.0.0.3']) {
         const client = await RespClient.connect({ port, host });
@@ -233,11 +261,15 @@ describe.each(['redis', 'sherd'] as ProgramName[])('%s', (name) => {
     it('goes on without an address marked with a dash, and stops without one that is not', async () => {
       // 192.0.2.1 is kept for documentation: no machine has it.
       const port = await freePort();
-      const optional = launch(name, ['--bind', '127.0.0.1', '-192.0.2.1', '--port', String(port), '--save', ''], { cwd: temporaryFolder() });
+      const optional = launch(name, ['--bind', '127.0.0.1', '-192.0.2.1', '--port', String(port), '--save', ''], {
+        cwd: temporaryFolder(),
+      });
       await optional.waitFor(READY);
       optional.kill('SIGTERM');
       await optional.exited;
-      const end = await runToEnd(name, ['--bind', '127.0.0.1', '192.0.2.1', '--port', String(port)], { cwd: temporaryFolder() });
+      const end = await runToEnd(name, ['--bind', '127.0.0.1', '192.0.2.1', '--port', String(port)], {
+        cwd: temporaryFolder(),
+      });
       expect(end.code).toBe(1);
       expect(end.output).toContain('Could not create server TCP listening socket 192.0.2.1');
       expect(end.output).toContain(`Failed listening on port ${port}`);
@@ -247,7 +279,11 @@ describe.each(['redis', 'sherd'] as ProgramName[])('%s', (name) => {
       const { program, port } = await ready();
       const end = await runToEnd(name, ['--bind', '127.0.0.1', '--port', String(port)], { cwd: temporaryFolder() });
       expect(end.code).toBe(1);
-      expect(end.output).toMatch(new RegExp(`Could not create server TCP listening socket 127\\.0\\.0\\.1:${port}: bind: Address already in use`));
+      expect(end.output).toMatch(
+        new RegExp(
+          `Could not create server TCP listening socket 127\\.0\\.0\\.1:${port}: bind: Address already in use`,
+        ),
+      );
       expect(end.output).toContain(`Failed listening on port ${port}`);
       program.kill('SIGTERM');
       await program.exited;
@@ -260,7 +296,7 @@ describe.each(['redis', 'sherd'] as ProgramName[])('%s', (name) => {
     });
   });
 
-  it('is ready soon (printed, not judged: that is the bench\'s part)', async () => {
+  it("is ready soon (printed, not judged: that is the bench's part)", async () => {
     const times: number[] = [];
     for (let round = 0; round < READY_ROUNDS; round++) {
       const server = await start[name]();

@@ -46,7 +46,11 @@ export function temporaryFolder(): string {
 /** Starts the program; `input` goes to its standard input. */
 export function launch(name: ProgramName, args: string[], options: { cwd: string; input?: string }): Program {
   const command = name === 'redis' ? oracleProgram('redis-server') : sherdProgram();
-  const child = spawn(command.file, [...command.args, ...args], { cwd: options.cwd, env: command.env, stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(command.file, [...command.args, ...args], {
+    cwd: options.cwd,
+    env: command.env,
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
   children.add(child);
   let output = '';
   const listeners = new Set<() => void>();

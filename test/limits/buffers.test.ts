@@ -95,7 +95,8 @@ describe.each([
 
     // A fast reader of the same replies is not cut.
     const fast = await connect();
-    for (let index = 0; index < 50; index++) expect((await fast.send('GET', 'big')).raw.length).toBeGreaterThan(100 * 1024);
+    for (let index = 0; index < 50; index++)
+      expect((await fast.send('GET', 'big')).raw.length).toBeGreaterThan(100 * 1024);
     fast.close();
   });
 
@@ -117,7 +118,12 @@ describe.each([
   });
 
   it('allocates nothing for lengths that are only claimed', async () => {
-    const claims = ['*2147483647\r\n', '*2\r\n$3\r\nGET\r\n$536870912\r\n', '*1000000000\r\n$3\r\nDEL\r\n', '*3\r\n$3\r\nSET\r\n$1\r\na\r\n$500000000\r\nabc'];
+    const claims = [
+      '*2147483647\r\n',
+      '*2\r\n$3\r\nGET\r\n$536870912\r\n',
+      '*1000000000\r\n$3\r\nDEL\r\n',
+      '*3\r\n$3\r\nSET\r\n$1\r\na\r\n$500000000\r\nabc',
+    ];
     const before = residentBytes(server.pid);
     const clients: RespClient[] = [];
     for (let round = 0; round < 20; round++) {

@@ -40,7 +40,11 @@ describe.each([
   ['redis', startRedis],
   ['sherd', startSherd],
 ] as const)('%s', (_, start) => {
-  async function withServer(args: string[], body: (server: RunningServer) => Promise<void>, plain = false): Promise<void> {
+  async function withServer(
+    args: string[],
+    body: (server: RunningServer) => Promise<void>,
+    plain = false,
+  ): Promise<void> {
     const server = await start(args, { plain });
     try {
       await body(server);
@@ -156,7 +160,11 @@ describe.each([
   it(`serves others beside ${CROWD} idle and ${CROWD} half-sent connections`, { timeout: 180_000 }, async () => {
     await withServer(['--maxclients', String(2 * CROWD + 100)], async (server) => {
       const admin = await connect(server);
-      const measure = async (what: string, prepare: (client: RespClient) => void, bytesMax: number): Promise<RespClient[]> => {
+      const measure = async (
+        what: string,
+        prepare: (client: RespClient) => void,
+        bytesMax: number,
+      ): Promise<RespClient[]> => {
         const before = residentBytes(server.pid);
         const clients = await mapParallel(Array.from({ length: CROWD }), 100, async () => {
           const client = await connect(server);
@@ -167,19 +175,29 @@ describe.each([
         await admin.send('PING');
         const perConnection = (residentBytes(server.pid) - before) / CROWD;
         const pings = await pingPercentile(admin);
-        process.stdout.write(`${server.name}: ${CROWD} ${what}: ${Math.round(perConnection)} bytes each, PING p99 ${pings.toFixed(2)} ms\n`);
+        process.stdout.write(
+          `${server.name}: ${CROWD} ${what}: ${Math.round(perConnection)} bytes each, PING p99 ${pings.toFixed(2)} ms\n`,
+        );
         expect(perConnection).toBeLessThan(bytesMax);
         return clients;
       };
       const idle = await measure('idle', () => undefined, 40 * 1024);
-      const half = await measure('half-sent', (client) => client.write(`*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2000\r\n${'x'.repeat(1000)}`), 60 * 1024);
+      const half = await measure(
+        'half-sent',
+        (client) => client.write(`*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2000\r\n${'x'.repeat(1000)}`),
+        60 * 1024,
+      );
       expect([...idle, ...half].filter((client) => client.isEnded)).toHaveLength(0);
-      expect(String(toPlain((await admin.send('INFO', 'clients')).value))).toContain(`connected_clients:${2 * CROWD + 1}\r\n`);
+      expect(String(toPlain((await admin.send('INFO', 'clients')).value))).toContain(
+        `connected_clients:${2 * CROWD + 1}\r\n`,
+      );
       for (const client of half) client.write(`${'y'.repeat(1000)}\r\n`);
       const replies = await Promise.all(half.map((client) => client.read(1)));
       expect(replies.every(([reply]) => reply?.text === '+OK\r\n')).toBe(true);
       for (const client of [...idle, ...half]) client.close();
-      await waitFor('all to be gone', async () => String(toPlain((await admin.send('INFO', 'clients')).value)).includes('connected_clients:1\r\n'));
+      await waitFor('all to be gone', async () =>
+        String(toPlain((await admin.send('INFO', 'clients')).value)).includes('connected_clients:1\r\n'),
+      );
       admin.close();
     });
   });
@@ -206,7 +224,7 @@ const PROTECTED_MODE_ERROR =
   'external computers to Redis you may adopt one of the following solutions: 1) Just disable protected mode sending ' +
   "the command 'CONFIG SET protected-mode no' from the loopback interface by connecting to Redis from the same host " +
   'the server is running, however MAKE SURE Redis is not publicly accessible from internet if you do so. Use CONFIG ' +
-  "REWRITE to make this change permanent. 2) Alternatively you can just disable the protected mode by editing the " +
+  'REWRITE to make this change permanent. 2) Alternatively you can just disable the protected mode by editing the ' +
   "Redis configuration file, and setting the protected mode option to 'no', and then restarting the server. 3) If " +
   "you started the server manually just for testing, restart it with the '--protected-mode no' option. 4) Set up an " +
   'authentication password for the default user. NOTE: You only need to do one of the above things in order for the ' +

@@ -30,7 +30,12 @@ const AFTERGLOW_MS = 10;
 const GIVE_UP_MS = 3_000;
 
 /** Sends the chunks, one packet each as far as the kernel plays along, and reports what the server does. */
-export function exchange(port: number, chunks: readonly Buffer[], expected?: Outcome, quietMs = QUIET_MS): Promise<Outcome> {
+export function exchange(
+  port: number,
+  chunks: readonly Buffer[],
+  expected?: Outcome,
+  quietMs = QUIET_MS,
+): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     const socket = createConnection(port, '127.0.0.1');
     socket.setNoDelay(true);
@@ -81,7 +86,11 @@ async function writeAll(socket: Socket, chunks: readonly Buffer[]): Promise<void
 }
 
 /** Runs `task` over all items, at most `width` at a time; results in order. */
-export async function mapParallel<T, R>(items: readonly T[], width: number, task: (item: T) => Promise<R>): Promise<R[]> {
+export async function mapParallel<T, R>(
+  items: readonly T[],
+  width: number,
+  task: (item: T) => Promise<R>,
+): Promise<R[]> {
   const results: R[] = new Array<R>(items.length);
   let next = 0;
   const worker = async (): Promise<void> => {
@@ -95,7 +104,8 @@ export async function mapParallel<T, R>(items: readonly T[], width: number, task
 export function splittings(bytes: Buffer): Buffer[][] {
   const all: Buffer[][] = [[bytes]];
   if (bytes.length > 200) {
-    for (const at of [1, 5, bytes.length >> 1, bytes.length - 2, bytes.length - 1]) all.push([bytes.subarray(0, at), bytes.subarray(at)]);
+    for (const at of [1, 5, bytes.length >> 1, bytes.length - 2, bytes.length - 1])
+      all.push([bytes.subarray(0, at), bytes.subarray(at)]);
     return all;
   }
   for (let at = 1; at < bytes.length; at++) all.push([bytes.subarray(0, at), bytes.subarray(at)]);

@@ -13,7 +13,8 @@ const LOG_TAIL = 2_000;
 const SLOW_QUIET_MS = 1_500;
 
 /** Redis 7.2 names the protocol in a text where 7.0 does not. */
-const spell = (sent: string): string => sent.replace('otherwise the HELLO AUTH <user>', 'otherwise the HELLO <proto> AUTH <user>');
+const spell = (sent: string): string =>
+  sent.replace('otherwise the HELLO AUTH <user>', 'otherwise the HELLO <proto> AUTH <user>');
 
 const text = (outcome: Outcome): string =>
   `${show(Buffer.from(outcome.sent, 'latin1'), 400)}${outcome.isClosed ? ' <closed>' : ' <open>'}`;
@@ -30,6 +31,11 @@ async function both(oracle: number, subject: number, bytes: Buffer): Promise<[Ou
     actual = await ask(subject, SLOW_QUIET_MS);
   }
   return [expected, actual];
+}
+
+async function expectAlive(port: number): Promise<void> {
+  const outcome = await exchange(port, [Buffer.from(request('AUTH', 'secret') + request('PING'))]);
+  expect(outcome.sent.endsWith('+PONG\r\n')).toBe(true);
 }
 
 function suite(title: string, args: string[], sequences: Sequence[]): void {
@@ -96,21 +102,24 @@ function suite(title: string, args: string[], sequences: Sequence[]): void {
       expect(cases.length).toBeGreaterThan(sequences.length);
     });
 
-    it('is alive and well afterwards', async () => {
-      const ping = Buffer.from(request('AUTH', 'secret') + request('PING'));
-      const outcome = await exchange(subject.port, [ping]);
-      expect(outcome.sent.endsWith('+PONG\r\n')).toBe(true);
-    });
+    it('is alive and well afterwards', () => expectAlive(subject.port));
   });
 }
 
 suite('protocol', [], SEQUENCES);
 suite('protocol before AUTH', ['--requirepass', 'secret'], UNAUTHENTICATED_SEQUENCES);
-suite('protocol with proto-max-bulk-len 1mb', ['--proto-max-bulk-len', '1mb'], [
-  ['bulk of 1 MB claimed', '*2\r\n$4\r\nECHO\r\n$1048576\r\nab'],
-  ['bulk of 1 MB and one claimed', '*2\r\n$4\r\nECHO\r\n$1048577\r\n'],
-  ['bulk of 1 MB', request('STRLEN', 'z'.repeat(1_048_576))],
-  ['SETRANGE beyond', request('SETRANGE', 'far', '1048576', 'x')],
-  ['SETRANGE within', request('SETRANGE', 'near', '1048575', 'x') + request('STRLEN', 'near')],
-  ['APPEND beyond', request('SETRANGE', 'full', '1048575', 'x') + request('APPEND', 'full', 'y') + request('STRLEN', 'full')],
-]);
+suite(
+  'protocol with proto-max-bulk-len 1mb',
+  ['--proto-max-bulk-len', '1mb'],
+  [
+    ['bulk of 1 MB claimed', '*2\r\n$4\r\nECHO\r\n$1048576\r\nab'],
+    ['bulk of 1 MB and one claimed', '*2\r\n$4\r\nECHO\r\n$1048577\r\n'],
+    ['bulk of 1 MB', request('STRLEN', 'z'.repeat(1_048_576))],
+    ['SETRANGE beyond', request('SETRANGE', 'far', '1048576', 'x')],
+    ['SETRANGE within', request('SETRANGE', 'near', '1048575', 'x') + request('STRLEN', 'near')],
+    [
+      'APPEND beyond',
+      request('SETRANGE', 'full', '1048575', 'x') + request('APPEND', 'full', 'y') + request('STRLEN', 'full'),
+    ],
+  ],
+);

@@ -120,9 +120,15 @@ export const SEQUENCES: Sequence[] = [
   // ---- Commands that do not exist, or not so ----
   ['unknown command', request('FOO')],
   ['unknown command with arguments', request('FOO', 'bar', '', 'b z')],
-  ['unknown command with many arguments', request('FOO', ...Array.from({ length: 50 }, (_, index) => `argument${index}`))],
+  [
+    'unknown command with many arguments',
+    request('FOO', ...Array.from({ length: 50 }, (_, index) => `argument${index}`)),
+  ],
   ['unknown command with a long argument', request('FOO', 'x'.repeat(300), 'y')],
-  ['unknown command with 127 and 128 bytes', request('FOO', 'x'.repeat(127)) + request('FOO', 'x'.repeat(128)) + request('FOO', 'x'.repeat(129))],
+  [
+    'unknown command with 127 and 128 bytes',
+    request('FOO', 'x'.repeat(127)) + request('FOO', 'x'.repeat(128)) + request('FOO', 'x'.repeat(129)),
+  ],
   ['unknown command with a long name', request('F'.repeat(300), 'a')],
   ['CR LF in the name', request('FOO\r\n+OK', 'a')],
   ['CR LF in the arguments', request('FOO', 'a\r\n+OK\r\n', '\n')],
@@ -142,7 +148,10 @@ export const SEQUENCES: Sequence[] = [
   ['client name with newline', request('CLIENT', 'SETNAME', 'a\r\nb') + request('CLIENT', 'GETNAME')],
   ['client name with high bytes', request('CLIENT', 'SETNAME', 'caf\xe9') + request('CLIENT', 'GETNAME')],
   ['client name with tilde and exclamation mark', request('CLIENT', 'SETNAME', '!~') + request('CLIENT', 'GETNAME')],
-  ['client name emptied', request('CLIENT', 'SETNAME', 'x') + request('CLIENT', 'SETNAME', '') + request('CLIENT', 'GETNAME')],
+  [
+    'client name emptied',
+    request('CLIENT', 'SETNAME', 'x') + request('CLIENT', 'SETNAME', '') + request('CLIENT', 'GETNAME'),
+  ],
   ['HELLO with broken name', request('HELLO', '3', 'SETNAME', 'a b') + request('PING')],
   ['error text with CR LF from an argument', request('EXPIRE', 'k', '1', 'F\r\n+OO')],
   ['CONFIG SET with CR LF in the name', request('CONFIG', 'SET', 'no\r\nsuch', 'x')],

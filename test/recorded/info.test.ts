@@ -24,12 +24,60 @@ const EXACT_FIELDS = [
 
 /** Hits, misses, errors before and inside commands, several databases, keys that expire at once. */
 const SCRIPT = [
-  'SET a 1', 'GET a', 'GET nokey', 'MGET a nokey b', 'EXISTS a nokey', 'INCR a', 'INCR nokey2', 'SET s text', 'INCR s', 'INCR s',
-  'LCS a s IDX LEN', 'GET', 'NOSUCH x', 'CLIENT NOSUCH', 'SELECT 99', 'SELECT 3', 'SET three 3 EX 1000', 'GETEX three PERSIST',
-  'TYPE nokey', 'STRLEN s', 'TTL s', 'OBJECT ENCODING a', 'OBJECT ENCODING nokey', 'APPEND s x', 'GETRANGE s 0 1', 'SETRANGE s 0 y',
-  'EXPIRE three -1', 'GETDEL s', 'RENAME nokey b', 'COPY three four', 'TOUCH three nokey', 'DEL three', 'SELECT 0', 'GETSET a 5',
-  'SET a 6 GET', 'DECRBY a x', 'SET a 1 EX 0', 'CONFIG SET maxclients x', 'CONFIG GET maxclients', 'DUMPX', 'RANDOMKEY', 'DBSIZE',
-  'SCAN 0', 'KEYS *', 'PING', 'ECHO hi', 'AUTH x', 'HELLO 9', 'SUBSTR a 0 1', 'MSETNX a 1 b 2', 'MSET x 1 y 2', 'UNLINK x y', 'MOVE a 5', 'MOVE a 5',
+  'SET a 1',
+  'GET a',
+  'GET nokey',
+  'MGET a nokey b',
+  'EXISTS a nokey',
+  'INCR a',
+  'INCR nokey2',
+  'SET s text',
+  'INCR s',
+  'INCR s',
+  'LCS a s IDX LEN',
+  'GET',
+  'NOSUCH x',
+  'CLIENT NOSUCH',
+  'SELECT 99',
+  'SELECT 3',
+  'SET three 3 EX 1000',
+  'GETEX three PERSIST',
+  'TYPE nokey',
+  'STRLEN s',
+  'TTL s',
+  'OBJECT ENCODING a',
+  'OBJECT ENCODING nokey',
+  'APPEND s x',
+  'GETRANGE s 0 1',
+  'SETRANGE s 0 y',
+  'EXPIRE three -1',
+  'GETDEL s',
+  'RENAME nokey b',
+  'COPY three four',
+  'TOUCH three nokey',
+  'DEL three',
+  'SELECT 0',
+  'GETSET a 5',
+  'SET a 6 GET',
+  'DECRBY a x',
+  'SET a 1 EX 0',
+  'CONFIG SET maxclients x',
+  'CONFIG GET maxclients',
+  'DUMPX',
+  'RANDOMKEY',
+  'DBSIZE',
+  'SCAN 0',
+  'KEYS *',
+  'PING',
+  'ECHO hi',
+  'AUTH x',
+  'HELLO 9',
+  'SUBSTR a 0 1',
+  'MSETNX a 1 b 2',
+  'MSET x 1 y 2',
+  'UNLINK x y',
+  'MOVE a 5',
+  'MOVE a 5',
 ];
 
 type Fields = Map<string, string>;
@@ -91,7 +139,8 @@ describe('INFO', () => {
     for (const words of [['everything'], ['all'], ['default'], [], ['cpu', 'server'], ['nosuch'], ['KEYSPACE']]) {
       const [oracle, subject] = await both((client) => info(client, ...words));
       const known = new Set(['Server', 'Clients', 'Memory', 'Stats', 'CPU', 'Commandstats', 'Keyspace']);
-      const titles = (sections: Map<string, Fields>): string[] => [...sections.keys()].filter((title) => known.has(title));
+      const titles = (sections: Map<string, Fields>): string[] =>
+        [...sections.keys()].filter((title) => known.has(title));
       expect(titles(subject), words.join(' ')).toEqual(titles(oracle));
     }
   });
@@ -102,10 +151,14 @@ describe('INFO', () => {
       await client.send('CONFIG', 'RESETSTAT');
       for (const line of SCRIPT) await client.send(...line.split(' '));
     });
-    const [oracle, subject] = await both((client) => info(client, 'stats', 'clients', 'keyspace', 'commandstats', 'errorstats'));
+    const [oracle, subject] = await both((client) =>
+      info(client, 'stats', 'clients', 'keyspace', 'commandstats', 'errorstats'),
+    );
     expect(commandCounts(subject.get('Commandstats'))).toEqual(commandCounts(oracle.get('Commandstats')));
     const exact = (sections: Map<string, Fields>): string[] =>
-      EXACT_FIELDS.map((field) => `${field}:${sections.get('Stats')?.get(field) ?? sections.get('Clients')?.get(field) ?? '(none)'}`);
+      EXACT_FIELDS.map(
+        (field) => `${field}:${sections.get('Stats')?.get(field) ?? sections.get('Clients')?.get(field) ?? '(none)'}`,
+      );
     expect(exact(subject)).toEqual(exact(oracle));
     const keyspace = (sections: Map<string, Fields>): string[] =>
       [...(sections.get('Keyspace') ?? [])].map(([db, text]) => `${db}:${text.replace(/avg_ttl=\d+/, '')}`);

@@ -4,7 +4,16 @@
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ConnectionEnded, encodeCommand, FrameError, parseFrame, ReplyTimeout, RespClient, show, toPlain } from './resp-client.js';
+import {
+  ConnectionEnded,
+  encodeCommand,
+  FrameError,
+  parseFrame,
+  ReplyTimeout,
+  RespClient,
+  show,
+  toPlain,
+} from './resp-client.js';
 import { frameEnd } from './resp-frames.js';
 
 const latin1 = (text: string): Buffer => Buffer.from(text, 'latin1');
@@ -99,7 +108,9 @@ describe('RespClient', () => {
   });
 
   it('keeps pushes apart from replies, in order', async () => {
-    const client = await serve((socket) => socket.write('+a\r\n>2\r\n+invalidate\r\n*1\r\n+k\r\n+b\r\n>1\r\n+x\r\n+c\r\n'));
+    const client = await serve((socket) =>
+      socket.write('+a\r\n>2\r\n+invalidate\r\n*1\r\n+k\r\n+b\r\n>1\r\n+x\r\n+c\r\n'),
+    );
     const replies = await client.read(3);
     expect(replies.map((reply) => reply.text)).toEqual(['+a\r\n', '+b\r\n', '+c\r\n']);
     expect(client.pushes.map((push) => toPlain(push.value))).toEqual([['invalidate', ['k']], ['x']]);

@@ -255,7 +255,9 @@ export class RespClient {
       } else if (this.endReason !== undefined) {
         this.waiters.shift();
         clearTimeout(waiter.timer);
-        waiter.reject(new ConnectionEnded(`${this.endReason}, ${this.ready.length} of ${waiter.count} replies had come`));
+        waiter.reject(
+          new ConnectionEnded(`${this.endReason}, ${this.ready.length} of ${waiter.count} replies had come`),
+        );
       } else {
         return;
       }

@@ -92,7 +92,8 @@ export function frameEnd(buffer: Buffer, from: number, limit = buffer.length): n
         break;
       case 0x24: // $
       case 0x21: // !
-      case 0x3d: { // =
+      case 0x3d: {
+        // =
         const length = parseLength(buffer, at + 1, end);
         if (length < 0) {
           at = next;
