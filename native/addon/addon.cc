@@ -21,6 +21,7 @@
 
 #include "base/clock.h"
 #include "commands/client_info.h"
+#include "commands/debug_commands.h"
 #include "commands/registry.h"
 #include "net/server.h"
 #include "net/worker.h"
@@ -57,6 +58,20 @@ std::shared_ptr<net::Server> ServerArgument(const Napi::CallbackInfo& info) {
   return server;
 }
 
+// Text crosses as Latin-1: one character for each byte, whatever the bytes are.
+Napi::String Latin1(Napi::Env env, std::string_view bytes) {
+  napi_value value = nullptr;
+  napi_create_string_latin1(env, bytes.data(), bytes.size(), &value);
+  return Napi::String(env, value);
+}
+std::string Latin1Bytes(const Napi::Value& value) {
+  size_t length = 0;
+  napi_get_value_string_latin1(value.Env(), value, nullptr, 0, &length);
+  std::string bytes(length, '\0');
+  napi_get_value_string_latin1(value.Env(), value, bytes.data(), length + 1, &length);
+  return bytes;
+}
+
 // ---- One worker environment ----
 
 /// A worker thread's handles on its libuv loop. Freed when both handles have closed.
@@ -65,12 +80,14 @@ struct Attachment {
   net::Worker* worker = nullptr;
   napi_env env = nullptr;
   Napi::FunctionReference on_control;
+  Napi::FunctionReference on_log;  // empty: nobody reads the log
   std::unique_ptr<Napi::AsyncContext> async_context;
   uv_poll_t poll;
   uv_timer_t timer;
   int open_handles = 0;
 
   void CallControl(net::ControlCall&& call);
+  void CallLog(const char* level, const std::string& text);
   void Detach();
 };
 
@@ -98,6 +115,20 @@ void Attachment::CallControl(net::ControlCall&& call) {
   on_control.MakeCallback(environment.Global(), {request}, *async_context);
 }
 
+void Attachment::CallLog(const char* level, const std::string& text) {
+  if (on_log.IsEmpty()) return;
+  Napi::Env environment(env);
+  Napi::HandleScope scope(environment);
+  on_log.MakeCallback(environment.Global(),
+                      {Napi::String::New(environment, level), Latin1(environment, text)}, *async_context);
+}
+
+/// DEBUG LOG speaks through the worker that runs it.
+thread_local net::Worker* current_worker = nullptr;
+void LogFromCommand(std::string_view text) {
+  if (current_worker != nullptr) current_worker->Log("warning", std::string(text));
+}
+
 void Attachment::Detach() {
   if (worker == nullptr) return;
   worker->Stop();
@@ -108,7 +139,9 @@ void Attachment::Detach() {
   };
   uv_poll_stop(&poll);
   uv_timer_stop(&timer);
+  current_worker = nullptr;
   on_control.Reset();
+  on_log.Reset();
   async_context.reset();
   uv_close(reinterpret_cast<uv_handle_t*>(&poll), on_close);
   uv_close(reinterpret_cast<uv_handle_t*>(&timer), on_close);
@@ -199,6 +232,7 @@ Napi::Value CreateEngine(const Napi::CallbackInfo& info) {
     for (uint32_t& word : seed) word = device();
     engine::SeedKeyHash(reinterpret_cast<const uint8_t*>(seed));
     client_describer = net::DescribeSession;
+    SetDebugLog(LogFromCommand);
   });
   Registry& registry = TheRegistry();
   auto server = std::make_shared<net::Server>(config, &Handlers());
@@ -215,7 +249,7 @@ Napi::Value SetOption(const Napi::CallbackInfo& info) {
   engine::Engine& engine = server->engine();
   const std::string name = info[1].As<Napi::String>();
   if (info[2].IsString()) {
-    const std::string text = info[2].As<Napi::String>();
+    const std::string text = Latin1Bytes(info[2]);
     if (name == "requirepass") {
       engine.SetPassword(text);
     } else if (name != "client-output-buffer-limit" || !engine.SetOutputLimits(text)) {
@@ -245,7 +279,7 @@ Napi::Value Listen(const Napi::CallbackInfo& info) {
   const std::string kind = address.Get("kind").As<Napi::String>();
   const int backlog = address.Get("backlog").As<Napi::Number>().Int32Value();
   const net::Server::ListenResult result =
-      kind == "unix" ? server->ListenUnix(address.Get("path").As<Napi::String>().Utf8Value(),
+      kind == "unix" ? server->ListenUnix(Latin1Bytes(address.Get("path")),
                                           address.Get("permissions").As<Napi::Number>().Int32Value(), backlog)
                      : server->ListenTcp(address.Get("address").As<Napi::String>().Utf8Value(),
                                          address.Get("port").As<Napi::Number>().Int32Value(), backlog);
@@ -301,7 +335,13 @@ Napi::Value StartWorker(const Napi::CallbackInfo& info) {
   uv_poll_start(&attachment->poll, UV_READABLE, OnPoll);
   uv_timer_start(&attachment->timer, OnTimer, 0, 100);
   data->attachment = attachment;
-  attachment->worker->Start([attachment](net::ControlCall&& call) { attachment->CallControl(std::move(call)); });
+  if (info.Length() > 3 && info[3].IsFunction()) {
+    attachment->on_log = Napi::Persistent(info[3].As<Napi::Function>());
+  }
+  current_worker = attachment->worker;
+  attachment->worker->Start(
+      [attachment](net::ControlCall&& call) { attachment->CallControl(std::move(call)); },
+      [attachment](const char* level, const std::string& text) { attachment->CallLog(level, text); });
   attachment->worker->RunOnce();
   return env.Undefined();
 }
@@ -335,7 +375,7 @@ net::ClientFilter FilterArgument(const Napi::Object& object) {
   const auto text = [&](const char* name, std::string* value) {
     const Napi::Value found = object.Get(name);
     if (!found.IsString()) return false;
-    *value = found.As<Napi::String>();
+    *value = Latin1Bytes(found);
     return true;
   };
   filter.has_address = text("addr", &filter.address);
@@ -362,7 +402,7 @@ Napi::Value ListClients(const Napi::CallbackInfo& info) {
   net::Worker* worker = WorkerOf(info);
   if (worker == nullptr) return info.Env().Undefined();
   const std::string lines = worker->DescribeClients(FilterArgument(info[1].As<Napi::Object>()));
-  return Napi::String::New(info.Env(), lines);
+  return Latin1(info.Env(), lines);
 }
 
 Napi::Value KillClients(const Napi::CallbackInfo& info) {

@@ -135,6 +135,7 @@ bool Engine::SetOutputLimits(std::string_view text) {
   }
   const std::lock_guard<std::mutex> lock(text_mutex_);
   std::memcpy(output_limits_, limits, sizeof limits);
+  text_version_.fetch_add(1, std::memory_order_release);
   return true;
 }
 

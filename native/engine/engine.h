@@ -117,6 +117,9 @@ class Engine {
   /// "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60". False: malformed.
   bool SetOutputLimits(std::string_view text);
   OutputLimit output_limit(ClientClass client_class) const;
+  /// Changes with every text option, so that threads can keep copies. acquire: pairs with the release
+  /// of the setters.
+  uint64_t text_version() const { return text_version_.load(std::memory_order_acquire); }
 
   // ---- Switches of DEBUG ----
   std::atomic<bool> active_expire{true};   // DEBUG SET-ACTIVE-EXPIRE
@@ -147,6 +150,7 @@ class Engine {
   std::string password_;
   OutputLimit output_limits_[3];
   std::atomic<bool> has_password_{false};
+  std::atomic<uint64_t> text_version_{0};
 };
 
 }  // namespace sherd::engine

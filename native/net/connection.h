@@ -72,6 +72,7 @@ struct Connection {
   bool has_hung_up = false;      // the peer closed or reset; no more input
   bool waits_for_answer = false;  // a request of ours is on its way (parked, or closing while parked)
   bool skip_answer = false;      // CLIENT REPLY OFF or SKIP covers the answer
+  bool ignores_input = false;    // after a protocol error whose answer CLIENT REPLY covered
   bool is_on_scratch = false;    // output is on loan of the worker's scratch block
   int64_t soft_limit_since_ms = 0;  // when the output first passed its soft limit, 0: it has not
   size_t index = 0;              // place in the worker's list of connections

@@ -52,8 +52,9 @@ Worker::~Worker() {
   close(epoll_fd_);
 }
 
-void Worker::Start(std::function<void(ControlCall&&)> on_control) {
+void Worker::Start(ControlCallback on_control, LogCallback on_log) {
   on_control_ = std::move(on_control);
+  on_log_ = std::move(on_log);
   is_running_ = true;
 }
 
@@ -183,6 +184,10 @@ void Worker::ServeLists() {
     calls.swap(control_calls_);
     for (ControlCall& call : calls) on_control_(std::move(call));
   }
+  for (const auto& [level, text] : log_lines_) {
+    if (on_log_ != nullptr) on_log_(level, text);
+  }
+  log_lines_.clear();
   for (Connection* connection : dead_) {
     if (!connection->in_ready_list) delete connection;
   }

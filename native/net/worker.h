@@ -61,8 +61,11 @@ class Worker {
   /// What libuv polls for reading.
   int epoll_fd() const { return epoll_fd_; }
 
-  /// `on_control` gets each control command, on the worker's thread, from within RunOnce().
-  void Start(std::function<void(ControlCall&&)> on_control);
+  using ControlCallback = std::function<void(ControlCall&&)>;
+  using LogCallback = std::function<void(const char* level, const std::string& text)>;
+  /// `on_control` gets each control command, `on_log` each line for the log (level: debug, verbose,
+  /// notice, warning); both on the worker's thread, from within RunOnce().
+  void Start(ControlCallback on_control, LogCallback on_log = nullptr);
   /// Closes all connections and stops serving.
   void Stop();
 
@@ -90,6 +93,8 @@ class Worker {
   int KillClients(const ClientFilter& filter);
 
   // ---- Server, on this worker's thread ----
+  /// Queues a line for the log; `level` is a literal.
+  void Log(const char* level, std::string text) { log_lines_.emplace_back(level, std::move(text)); }
   /// A request of this worker's was executed on this thread.
   void AnswerLocally(QueuedRequest* request) { answered_.push_back(request); }
   void PollLater(engine::ShardId shard) { shards_to_poll_.push_back(shard); }
@@ -105,6 +110,11 @@ class Worker {
     bool has_key;
   };
   enum class Outcome : uint8_t { kDone, kParked, kClose };
+  struct WindowEnd {
+    Outcome outcome;
+    size_t bytes;   // behind the last command run, when parked or cut
+    bool is_cut;    // the rest of the window must be parsed again
+  };
 
   // ---- Events (worker.cc) ----
   void HandleEvents(const epoll_event* events, int count);
@@ -131,6 +141,7 @@ class Worker {
   void Flush(Connection* connection);
   void Close(Connection* connection);
   bool IsOverOutputLimit(Connection* connection);
+  void CloseOverLimit(Connection* connection);
   bool CheckInputLimit(Connection* connection);
   void BorrowScratch(Connection* connection);
   void ReturnScratch(Connection* connection);
@@ -139,6 +150,8 @@ class Worker {
   size_t Serve(Connection* connection, std::string_view input);
   size_t ParseWindow(Connection* connection, std::string_view input, resp::ParseStatus* status);
   void PrefetchEntries(const Connection& connection);
+  WindowEnd RunWindow(Connection* connection);
+  void RefuseProtocol(Connection* connection);
   Outcome RunParsed(Connection* connection, const ParsedCommand& command);
   void AddToWindow(const std::vector<std::string_view>& args, size_t end);
   Outcome Dispatch(Connection* connection, const CommandSpec* spec, const engine::HandlerRow& row,
@@ -168,8 +181,8 @@ class Worker {
   Outcome CallControl(Connection* connection, const CommandSpec* spec,
                       std::span<const std::string_view> args);
   bool TakeLease(engine::ShardId shard);
-  void BeginReply(Connection* connection);
-  void EndReply(Connection* connection);
+  bool BeginReply(Connection* connection);
+  void EndReply(Connection* connection, bool is_covered);
 
   // ---- Cron (worker_cron.cc) ----
   void RefreshClock();
@@ -188,7 +201,10 @@ class Worker {
   int epoll_fd_ = -1;
   bool is_running_ = false;
   bool is_in_turn_ = false;
-  std::function<void(ControlCall&&)> on_control_;
+  ControlCallback on_control_;
+  LogCallback on_log_;
+  std::vector<std::pair<const char*, std::string>> log_lines_;
+  uint64_t text_version_ = ~uint64_t{0};      // of the engine's text options, as output_limit_ shows them
 
   engine::OutputLimit output_limit_;          // of class normal, refreshed by Cron
   std::vector<Listener*> paused_listeners_;   // out of descriptors when we last accepted

@@ -40,31 +40,61 @@ std::string_view Clip(std::string_view text, size_t max = 128) {
 // ---- Parse ahead ----
 
 size_t Worker::Serve(Connection* connection, std::string_view input) {
+  if (__builtin_expect(connection->ignores_input, 0)) return input.size();
   size_t consumed = 0;
   while (connection->state == ConnectionState::kActive) {
     resp::ParseStatus status;
     const size_t bytes = ParseWindow(connection, input.substr(consumed), &status);
     PrefetchEntries(*connection);
     tick_ = CycleClock::Now();
-    for (size_t i = 0; i < window_.size(); i++) {
-      const Outcome outcome = RunParsed(connection, window_[i]);
-      if (outcome == Outcome::kDone) continue;
-      if (outcome == Outcome::kClose) return input.size();
-      // Parked: what was parsed behind it is parsed again when the answer is there.
-      connection->parser.Reset();
-      return consumed + window_[i].end;
+    const WindowEnd end = RunWindow(connection);
+    if (end.outcome == Outcome::kClose) return input.size();
+    if (end.outcome == Outcome::kParked) return consumed + end.bytes;
+    if (end.is_cut) {
+      consumed += end.bytes;
+      continue;
     }
     consumed += bytes;
     if (status == resp::ParseStatus::kNeedMore) break;
     if (status == resp::ParseStatus::kError) {
-      resp::ReplyBuilder reply(&connection->output, connection->session.resp);
-      reply.Error("ERR " + std::string(connection->parser.error()));
-      counters_.error_replies.Increment();
-      connection->session.close_after_reply = true;
+      RefuseProtocol(connection);
       return input.size();
     }
   }
   return consumed;
+}
+
+/// A protocol error is answered and ends the connection. Where CLIENT REPLY covers the answer, Redis
+/// keeps the connection open for ever and listens no more; so do we.
+void Worker::RefuseProtocol(Connection* connection) {
+  const std::string text = "ERR " + std::string(connection->parser.error());
+  const bool is_covered = connection->session.reply_mode != engine::ReplyMode::kOn;
+  SendError(connection, text);
+  connection->ignores_input = is_covered;
+  connection->session.close_after_reply = !is_covered;
+}
+
+/// Runs what ParseWindow found, in order. What is parsed behind a command that parks the connection, or
+/// that changes what its client may send, is parsed again later.
+Worker::WindowEnd Worker::RunWindow(Connection* connection) {
+  const bool was_authenticated = connection->session.authenticated;
+  for (size_t i = 0; i < window_.size(); i++) {
+    const Outcome outcome = RunParsed(connection, window_[i]);
+    if (outcome == Outcome::kClose) return {outcome, 0, false};
+    if (outcome == Outcome::kParked) {
+      connection->parser.Reset();
+      return {outcome, window_[i].end, false};
+    }
+    if (__builtin_expect(output_limit_.hard_bytes > 0 && IsOverOutputLimit(connection), 0)) {
+      CloseOverLimit(connection);
+      return {Outcome::kClose, 0, false};
+    }
+    if (__builtin_expect(connection->session.authenticated != was_authenticated, 0)) {
+      connection->parser.Reset();
+      return {Outcome::kDone, window_[i].end, true};
+    }
+  }
+  return {Outcome::kDone, 0, false};
 }
 
 /// Parses up to a window of commands into window_ and args_; returns the bytes they take.
@@ -129,6 +159,14 @@ Worker::Outcome Worker::RunParsed(Connection* connection, const ParsedCommand& c
   const std::span<const std::string_view> args(&args_[command.first_arg], command.arg_count);
   const CommandSpec* spec = command.spec;
   if (__builtin_expect(spec == nullptr, 0)) {
+    if (EqualsIgnoreCase(args[0], "post") || EqualsIgnoreCase(args[0], "host:")) {
+      // A browser was made to talk to us: Redis drops the connection without a word.
+      Log("warning", "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: "
+                     "commands to Redis. This is likely due to an attacker attempting to use Cross Protocol "
+                     "Scripting to compromise your Redis instance. Connection aborted.");
+      Close(connection);
+      return Outcome::kClose;
+    }
     RefuseUnknown(connection, nullptr, args);
     return Outcome::kDone;
   }
@@ -178,11 +216,11 @@ bool Worker::IsDebugAllowed(const engine::Session& session) const {
 }
 
 void Worker::SendError(Connection* connection, std::string_view text) {
-  BeginReply(connection);
+  const bool is_covered = BeginReply(connection);
   resp::ReplyBuilder reply(&connection->output, connection->session.resp);
   reply.Error(text);
   counters_.error_replies.Increment();
-  EndReply(connection);
+  EndReply(connection, is_covered);
 }
 
 void Worker::RefuseUnknown(Connection* connection, const CommandSpec* container,
@@ -204,22 +242,22 @@ void Worker::RefuseUnknown(Connection* connection, const CommandSpec* container,
 
 // ---- CLIENT REPLY ----
 
-void Worker::BeginReply(Connection* connection) {
+/// Before a command writes its reply. True: CLIENT REPLY OFF or SKIP covers this command.
+bool Worker::BeginReply(Connection* connection) {
   engine::Session& session = connection->session;
-  if (__builtin_expect(session.reply_mode == engine::ReplyMode::kOn, 1)) return;
+  if (__builtin_expect(session.reply_mode == engine::ReplyMode::kOn, 1)) return false;
   if (session.reply_mode == engine::ReplyMode::kSkipNext) session.reply_mode = engine::ReplyMode::kSkipping;
   reply_mark_ = connection->output.GetMark();
+  return true;
 }
 
-/// Takes a reply back that CLIENT REPLY OFF or SKIP covers. `before` is the mode as BeginReply left it.
-void Worker::EndReply(Connection* connection) {
+/// Takes a covered reply back, unless the command itself (CLIENT REPLY ON, RESET) has lifted the cover.
+void Worker::EndReply(Connection* connection, bool is_covered) {
+  if (__builtin_expect(!is_covered, 1)) return;
   engine::Session& session = connection->session;
-  if (__builtin_expect(session.reply_mode == engine::ReplyMode::kOn, 1)) return;
-  if (session.reply_mode == engine::ReplyMode::kOff) connection->output.Truncate(reply_mark_);
-  if (session.reply_mode == engine::ReplyMode::kSkipping) {
-    connection->output.Truncate(reply_mark_);
-    session.reply_mode = engine::ReplyMode::kOn;
-  }
+  if (session.reply_mode == engine::ReplyMode::kOn) return;
+  connection->output.Truncate(reply_mark_);
+  if (session.reply_mode == engine::ReplyMode::kSkipping) session.reply_mode = engine::ReplyMode::kOn;
 }
 
 // ---- Where a command runs ----
@@ -264,7 +302,7 @@ Worker::Outcome Worker::Dispatch(Connection* connection, const CommandSpec* spec
 
 Worker::Outcome Worker::RunOnConnection(Connection* connection, const CommandSpec* spec,
                                         engine::Handler handler, std::span<const std::string_view> args) {
-  BeginReply(connection);
+  const bool is_covered = BeginReply(connection);
   resp::ReplyBuilder reply(&connection->output, connection->session.resp);
   engine::CommandContext ctx(engine_, reply);
   PrepareContext(&ctx);
@@ -274,13 +312,13 @@ Worker::Outcome Worker::RunOnConnection(Connection* connection, const CommandSpe
   ctx.client_id = connection->session.id;
   ctx.session = &connection->session;
   RunCommand(ctx, handler, &tick_);
-  EndReply(connection);
+  EndReply(connection, is_covered);
   return Outcome::kDone;
 }
 
 void Worker::RunHere(Connection* connection, const CommandSpec* spec, engine::Handler handler,
                      std::span<const std::string_view> args, std::span<const engine::Key> keys) {
-  BeginReply(connection);
+  const bool is_covered = BeginReply(connection);
   resp::ReplyBuilder reply(&connection->output, connection->session.resp);
   engine::CommandContext ctx(engine_, reply);
   PrepareContext(&ctx);
@@ -292,7 +330,7 @@ void Worker::RunHere(Connection* connection, const CommandSpec* spec, engine::Ha
   ctx.client_id = connection->session.id;
   RunCommand(ctx, handler, &tick_);
   counters_.commands_in_place.Increment();
-  EndReply(connection);
+  EndReply(connection, is_covered);
 }
 
 /// Takes a free lease, waiting a few hundred nanoseconds for one that is about to become free.

@@ -19,6 +19,10 @@ constexpr size_t kFreeStep = 256;
 
 void Worker::RefreshClock() {
   now_ms_ = Clock::WallMs();
+  if (const uint64_t version = engine_.text_version(); version != text_version_) {
+    text_version_ = version;
+    output_limit_ = engine_.output_limit(engine::ClientClass::kNormal);
+  }
   const int64_t seconds = now_ms_ / 1000;
   if (seconds == last_second_) return;
   last_second_ = seconds;
@@ -36,7 +40,6 @@ void Worker::RefreshClock() {
 void Worker::Cron() {
   if (!is_running_ || engine_.cron_paused.load(std::memory_order_relaxed)) return;
   RefreshClock();
-  output_limit_ = engine_.output_limit(engine::ClientClass::kNormal);
   counters_.heartbeat.Increment();
   const int64_t hz = engine_.options().hz.Get() > 0 ? engine_.options().hz.Get() : 10;
   size_t buckets = 0;
@@ -157,8 +160,7 @@ void Worker::CheckConnections() {
       counters_.timeouts.Increment();
       Close(connection);
     } else if (has_limits && IsOverOutputLimit(connection)) {
-      counters_.output_buffer_limit_disconnections.Increment();
-      Close(connection);
+      CloseOverLimit(connection);
     }
   }
 }

@@ -268,6 +268,9 @@ bool Worker::CheckInputLimit(Connection* connection) {
   if (size > counters_.max_input_buffer.Get()) counters_.max_input_buffer.Set(size);
   if (static_cast<int64_t>(size) <= engine_.options().client_query_buffer_limit.Get()) return true;
   counters_.query_buffer_limit_disconnections.Increment();
+  std::string line;
+  DescribeConnection(*connection, now_ms_, &line);
+  Log("warning", "Closing client that reached max query buffer length: " + line);
   Close(connection);
   return false;
 }
@@ -321,10 +324,15 @@ void Worker::Flush(Connection* connection) {
     return;
   }
   if (output.memory() > counters_.max_output_buffer.Get()) counters_.max_output_buffer.Set(output.memory());
-  if (IsOverOutputLimit(connection)) {
-    counters_.output_buffer_limit_disconnections.Increment();
-    Close(connection);
-  }
+  if (IsOverOutputLimit(connection)) CloseOverLimit(connection);
+}
+
+void Worker::CloseOverLimit(Connection* connection) {
+  counters_.output_buffer_limit_disconnections.Increment();
+  std::string line;
+  DescribeConnection(*connection, now_ms_, &line);
+  Log("warning", "Client " + line + " scheduled to be closed ASAP for overcoming of output buffer limits.");
+  Close(connection);
 }
 
 bool Worker::IsOverOutputLimit(Connection* connection) {
