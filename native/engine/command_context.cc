@@ -59,11 +59,12 @@ Handle CommandContext::LookupIn(int db_index, const Key& key, uint32_t flags) {
 Handle CommandContext::SetString(const Key& key, Handle existing, std::string_view value,
                                  StringForm form, int64_t expiry_ms) {
   Keyspace& space = keyspace(key);
-  if (large_argument != nullptr && value.data() == large_argument->data() && !*large_argument_taken &&
+  LargeString* block = large_argument == nullptr ? nullptr : *large_argument;
+  if (__builtin_expect(block != nullptr, 0) && value.data() == block->data() &&
       value.size() > Entry::kInlineMax) {
-    *large_argument_taken = true;
-    large_argument->size = value.size();
-    return space.SetLarge(db, key, existing, large_argument, expiry_ms);
+    *large_argument = nullptr;
+    block->size = value.size();
+    return space.SetLarge(db, key, existing, block, expiry_ms);
   }
   return space.SetString(db, key, existing, value, form, expiry_ms);
 }

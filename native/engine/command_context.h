@@ -53,8 +53,9 @@ class CommandContext {
   Session* session = nullptr;              // connection commands only; null for those on shards
   WorkerCounters* counters = nullptr;      // of the running worker
   AccessClock clock;
-  LargeString* large_argument = nullptr;   // an argument that was read into a block of its own …
-  bool* large_argument_taken = nullptr;    // … which SetString may adopt instead of copying
+  // Where the caller keeps the block of an argument that was read into one of its own, or null.
+  // SetString may take the block over instead of copying it, and then sets the place to null.
+  LargeString** large_argument = nullptr;
 
   const Key& key(size_t index) const {
     DCHECK(index < keys.size());

@@ -65,7 +65,7 @@ enum class StringForm : uint8_t {
 };
 
 /// One logical database of one shard.
-struct Database {
+struct alignas(64) Database {
   explicit Database(SlabHeap* heap) : table(heap) {}
   Table table;
   size_t expires = 0;           // entries with an expiry
@@ -83,7 +83,7 @@ struct AccessClock {
   int lfu_decay_minutes = 1;
 };
 
-class Keyspace {
+class alignas(128) Keyspace {
  public:
   /// `initial_clock` is the 24-bit clock that new entries start with, kept up to date by the workers.
   Keyspace(ShardId id, int databases, ShardCounters* counters, DatabaseCounters* database_counters,

@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <string>
 
+#include "engine/entry.h"
 #include "engine/session.h"
 #include "resp/reply_builder.h"
 #include "resp/request_parser.h"
@@ -61,10 +62,21 @@ class InputBuffer {
 enum class ConnectionState : uint8_t { kActive, kParked, kClosing };
 
 struct Connection {
+  Connection() = default;
+  ~Connection() {
+    if (large != nullptr) large->Unref();
+  }
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
   engine::Session session;
   resp::RequestParser parser;
   InputBuffer input;
   resp::OutputBuffer output;
+  // A big last argument is read straight into the block that may become the key's value; `input` then
+  // holds the command's bytes in front of it. Null otherwise.
+  engine::LargeString* large = nullptr;
+  size_t large_received = 0;     // bytes of it that have come, its CRLF included
   ConnectionState state = ConnectionState::kActive;
   bool readable = false;         // the socket may hold bytes that we have not read (edge-triggered)
   bool writable = true;          // the last write took all it was given

@@ -167,6 +167,7 @@ void Server::Execute(shard::Request* base, shard::WorkerId self) {
   ctx.db = request->db;
   ctx.no_touch = request->no_touch;
   ctx.client_id = request->client_id;
+  ctx.large_argument = &request->large;
   uint64_t tick = CycleClock::Now();
   RunCommand(ctx, request->handler, &tick);
   if (request->origin == self) {

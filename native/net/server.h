@@ -38,7 +38,14 @@ struct QueuedRequest : shard::Request {
   std::vector<engine::Key> keys;
   std::vector<shard::ShardId> shard_list;
   resp::OutputBuffer reply;
-  bool failed = false;                  // the reply was an error
+  engine::LargeString* large = nullptr;  // the last argument's block, if it has one of its own
+
+  QueuedRequest() = default;
+  ~QueuedRequest() {
+    if (large != nullptr) large->Unref();
+  }
+  QueuedRequest(const QueuedRequest&) = delete;
+  QueuedRequest& operator=(const QueuedRequest&) = delete;
 };
 
 /// Frames between workers (ring::Frame types).

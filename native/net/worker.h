@@ -137,6 +137,9 @@ class Worker {
   bool ReadIntoInput(Connection* connection);
   void ServeInput(Connection* connection);
   void KeepInput(Connection* connection, std::string_view rest);
+  bool StartLargeArgument(Connection* connection, std::string_view rest);
+  void ReadLargeArgument(Connection* connection);
+  void ServeLargeArgument(Connection* connection);
   void PauseAccepting(Listener* listener);
   void Flush(Connection* connection);
   void Close(Connection* connection);
@@ -159,6 +162,7 @@ class Worker {
   bool IsDebugAllowed(const engine::Session& session) const;
   void SendError(Connection* connection, std::string_view text);
   void Park(Connection* connection);
+  bool IsLargeArgument(std::string_view arg) const;
   bool MayRunHere(engine::ShardId shard) const;
   Outcome RunOnShard(Connection* connection, const CommandSpec* spec, engine::Handler handler,
                      std::span<const std::string_view> args, const engine::Key& key);
@@ -236,6 +240,7 @@ class Worker {
   std::vector<shard::ShardId> shards_;
   std::vector<uint32_t> key_positions_;
   resp::OutputBuffer::Mark reply_mark_;
+  engine::LargeString* large_argument_ = nullptr;  // of the command under way, ours until somebody takes it
   engine::AccessClock clock_;
   int64_t now_ms_ = 0;
   int64_t last_second_ = 0;

@@ -328,6 +328,7 @@ void Worker::RunHere(Connection* connection, const CommandSpec* spec, engine::Ha
   ctx.db = connection->session.db;
   ctx.no_touch = connection->session.no_touch;
   ctx.client_id = connection->session.id;
+  ctx.large_argument = &large_argument_;
   RunCommand(ctx, handler, &tick_);
   counters_.commands_in_place.Increment();
   EndReply(connection, is_covered);
@@ -425,10 +426,14 @@ Worker::Outcome Worker::Queue(Connection* connection, const CommandSpec* spec, e
   request->connection = connection;
   request->origin = index_;
   size_t total = 0;
-  for (std::string_view arg : args) total += arg.size();
+  for (std::string_view arg : args) total += IsLargeArgument(arg) ? 0 : arg.size();
   request->bytes.reserve(total);
   request->args.reserve(args.size());
   for (std::string_view arg : args) {
+    if (IsLargeArgument(arg)) {
+      request->args.push_back(arg);
+      continue;
+    }
     const size_t start = request->bytes.size();
     request->bytes.append(arg);
     request->args.emplace_back(request->bytes.data() + start, arg.size());
@@ -438,10 +443,14 @@ Worker::Outcome Worker::Queue(Connection* connection, const CommandSpec* spec, e
     // Point the key's name at our copy of the argument it came from.
     const size_t index = static_cast<size_t>(
         std::find_if(args.begin(), args.end(),
-                     [&](std::string_view arg) { return arg.data() == key.name.data(); }) - args.begin());
+                     [&](std::string_view arg) {
+                       return arg.data() == key.name.data() && arg.size() == key.name.size();
+                     }) - args.begin());
     CHECK(index < args.size());
     key.name = request->args[index];
   }
+  request->large = large_argument_;
+  large_argument_ = nullptr;
   request->shard_list.assign(shards.begin(), shards.end());
   request->shards = request->shard_list.data();
   request->shard_count = static_cast<uint16_t>(shards.size());
@@ -454,6 +463,11 @@ Worker::Outcome Worker::Queue(Connection* connection, const CommandSpec* spec, e
                          ring::Frame::Of(static_cast<uint8_t>(FrameType::kSubmit), 0, request));
   }
   return Outcome::kParked;
+}
+
+/// Whether an argument lies in the block that goes along with the request.
+bool Worker::IsLargeArgument(std::string_view arg) const {
+  return large_argument_ != nullptr && arg.data() == large_argument_->data();
 }
 
 void Worker::Park(Connection* connection) {

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/clock.h"
 #include "net/worker.h"
 
 namespace sherd::net {
@@ -22,6 +23,9 @@ constexpr size_t kScratchBytes = 64 * 1024;
 constexpr size_t kBigBulkBytes = 32 * 1024;
 // However much a client announces, memory grows with what has arrived.
 constexpr size_t kReadAheadMax = 1024 * 1024;
+// Up to here a big last argument gets its block as soon as it is announced; a longer one must arrive
+// first, so that a claim alone never takes more than this.
+constexpr size_t kLargeArgumentMax = 32 * 1024 * 1024;
 constexpr int kAcceptMax = 64;
 constexpr size_t kPiecesMax = 64;
 
@@ -183,6 +187,7 @@ void Worker::Close(Connection* connection) {
 // ---- Input ----
 
 void Worker::ReadAndServe(Connection* connection) {
+  if (connection->large != nullptr) return ReadLargeArgument(connection);
   if (!connection->input.empty()) {
     if (ReadIntoInput(connection)) ServeInput(connection);
     return;
@@ -253,7 +258,7 @@ void Worker::ServeInput(Connection* connection) {
 }
 
 void Worker::KeepInput(Connection* connection, std::string_view rest) {
-  if (rest.empty()) return;
+  if (rest.empty() || StartLargeArgument(connection, rest)) return;
   const size_t wanted = connection->parser.bytes_wanted();
   if (wanted > rest.size() + kBigBulkBytes) {
     const size_t missing = wanted - rest.size();
@@ -263,8 +268,57 @@ void Worker::KeepInput(Connection* connection, std::string_view rest) {
   CheckInputLimit(connection);
 }
 
+// ---- Big arguments ----
+
+/// If all that `rest` lacks is a big last bulk: keeps what is in front of it as input and sends its bytes
+/// into a block of their own from now on.
+bool Worker::StartLargeArgument(Connection* connection, std::string_view rest) {
+  size_t offset;
+  size_t length;
+  if (!connection->parser.AwaitsLastBulk(&offset, &length)) return false;
+  if (length < kBigBulkBytes || length > kLargeArgumentMax) return false;
+  engine::LargeString* block = engine::LargeString::Create(length + 2);
+  const std::string_view arrived = rest.substr(offset);
+  std::memcpy(block->data(), arrived.data(), arrived.size());
+  connection->large = block;
+  connection->large_received = arrived.size();
+  connection->input.Append(rest.substr(0, offset));
+  CheckInputLimit(connection);
+  return true;
+}
+
+void Worker::ReadLargeArgument(Connection* connection) {
+  engine::LargeString* block = connection->large;
+  const size_t missing = block->capacity - connection->large_received;
+  const ssize_t got = ReadSome(connection, block->data() + connection->large_received, missing);
+  if (got <= 0) return;
+  connection->large_received += static_cast<size_t>(got);
+  if (connection->large_received == block->capacity) ServeLargeArgument(connection);
+}
+
+/// The block is full: runs the command, which may keep the block as a value.
+void Worker::ServeLargeArgument(Connection* connection) {
+  large_argument_ = connection->large;
+  connection->large = nullptr;
+  connection->large_received = 0;
+  const std::string_view head = connection->input.view();
+  connection->parser.FinishWithBulk(head, {large_argument_->data(), large_argument_->capacity - 2});
+  BorrowScratch(connection);
+  window_.clear();
+  args_.clear();
+  AddToWindow(connection->parser.args(), head.size());
+  tick_ = CycleClock::Now();
+  RunWindow(connection);
+  if (large_argument_ != nullptr) large_argument_->Unref();
+  large_argument_ = nullptr;
+  if (connection->state == ConnectionState::kClosing) return;
+  connection->input.Consume(head.size());
+  Flush(connection);
+  ReturnScratch(connection);
+}
+
 bool Worker::CheckInputLimit(Connection* connection) {
-  const size_t size = connection->input.size();
+  const size_t size = connection->input.size() + (connection->large != nullptr ? connection->large->capacity : 0);
   if (size > counters_.max_input_buffer.Get()) counters_.max_input_buffer.Set(size);
   if (static_cast<int64_t>(size) <= engine_.options().client_query_buffer_limit.Get()) return true;
   counters_.query_buffer_limit_disconnections.Increment();

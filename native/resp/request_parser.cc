@@ -9,6 +9,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/check.h"
 #include "base/numbers.h"
 #include "resp/inline_arguments.h"
 
@@ -152,6 +153,15 @@ ParseStatus RequestParser::ParseMultibulk(std::string_view input, const ParserLi
   for (const Range& range : ranges_) args_.push_back(input.substr(range.offset, range.size));
   if (ranges_.capacity() > kKeptArgsMax) ranges_ = std::vector<Range>();
   return Finish(ParseStatus::kCommand, position_);
+}
+
+void RequestParser::FinishWithBulk(std::string_view head, std::string_view bulk) {
+  CHECK(in_multibulk_ && remaining_ == 1 && head.size() == position_);
+  CHECK(static_cast<int64_t>(bulk.size()) == bulk_length_);
+  args_.clear();
+  for (const Range& range : ranges_) args_.push_back(head.substr(range.offset, range.size));
+  args_.push_back(bulk);
+  Finish(ParseStatus::kCommand, head.size());
 }
 
 ParseStatus RequestParser::ReadArrayHeader(std::string_view input, const ParserLimits& limits) {

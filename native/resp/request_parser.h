@@ -60,6 +60,18 @@ class RequestParser {
   /// its CRLF to be complete; else 0. Lets the connection size its buffer once for a big value.
   size_t bytes_wanted() const { return bytes_wanted_; }
 
+  /// After kNeedMore: whether all that is missing is (the rest of) the command's last bulk; then where
+  /// its bytes begin in the input and how many they are. The caller may read them into memory of their
+  /// own and call FinishWithBulk().
+  bool AwaitsLastBulk(size_t* offset, size_t* length) const {
+    *offset = position_;
+    *length = static_cast<size_t>(bulk_length_);
+    return in_multibulk_ && remaining_ == 1 && bulk_length_ >= 0;
+  }
+  /// Completes such a command: `head` is the input up to the bulk, `bulk` its bytes without CRLF, which
+  /// may lie anywhere. args() are valid as after kCommand; consumed() is head.size().
+  void FinishWithBulk(std::string_view head, std::string_view bulk);
+
   /// After kError: the text behind "-ERR ", e.g. "Protocol error: expected '$', got 'x'".
   std::string_view error() const { return error_; }
 

@@ -44,7 +44,21 @@ function isHelp(frame: string): boolean {
   );
 }
 
+/** The flags fields of CLIENT LIST or INFO, without NO-EVICT's. */
+function flagsWithoutNoEvict(frame: string): string {
+  const flags = [...frame.matchAll(/ flags=([A-Za-z]+) /g)].map((match) => match[1]!.replace('e', ''));
+  return flags.map((text) => (text === '' ? 'N' : text)).join(' ');
+}
+
 export const ACCEPTED: readonly Accepted[] = [
+  {
+    id: 'reset-clears-no-evict',
+    kind: 'redis-7.2',
+    reason: 'RESET lifts CLIENT NO-EVICT since 7.2; the oracle keeps it and shows flag e',
+    commands: ['client|info', 'client|list'],
+    matches: ({ oracle, subject }) =>
+      / flags=[A-Za-z]*e/.test(oracle) && flagsWithoutNoEvict(oracle) === flagsWithoutNoEvict(subject),
+  },
   {
     id: 'getkeys-arity',
     kind: 'redis-7.2',
