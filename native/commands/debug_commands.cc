@@ -37,6 +37,7 @@
 #include "commands/dataset_digest.h"
 #include "commands/families.h"
 #include "commands/help.h"
+#include "commands/shared_integers.h"
 #include "engine/command_context.h"
 #include "engine/handlers.h"
 
@@ -115,13 +116,13 @@ size_t RdbStringSize(const Entry& entry) {
   return RdbLengthSize(bytes.size()) + bytes.size();
 }
 
-// refcount and lru are our own business; the line keeps its form because tests parse it.
+// lru is our own business; the line keeps its form because tests parse it.
 void DebugObject(CommandContext& ctx) {
   const Entry* entry = FindArgument(ctx);
   if (entry == nullptr) return;
   std::string line;
-  AppendFormat(&line, "Value at:%p refcount:1 encoding:%s", static_cast<const void*>(entry),
-               engine::EncodingName(entry->encoding()));
+  AppendFormat(&line, "Value at:%p refcount:%d encoding:%s", static_cast<const void*>(entry),
+               ReportedRefCount(ctx, *entry), engine::EncodingName(entry->encoding()));
   const bool is_fast = ctx.ArgIs(3, "fast");
   if (!is_fast) AppendFormat(&line, " serializedlength:%zu", RdbStringSize(*entry));
   const uint32_t idle_sec = (ctx.clock.lru_seconds - entry->clock24()) & 0xffffff;

@@ -154,7 +154,7 @@ TEST(debug_object_has_the_form_of_redis) {
     EXPECT_EQ(line.substr(0, 12), "+Value at:0x");
     return line.substr(line.find(" refcount"), line.find(" lru:") - line.find(" refcount"));
   };
-  EXPECT_EQ(tail("n"), " refcount:1 encoding:int serializedlength:2");
+  EXPECT_EQ(tail("n"), " refcount:2147483647 encoding:int serializedlength:2");
   EXPECT_EQ(tail("long"), " refcount:1 encoding:int serializedlength:12");
   EXPECT_EQ(tail("s"), " refcount:1 encoding:embstr serializedlength:6");
   EXPECT_EQ(tail("d"), " refcount:1 encoding:raw serializedlength:97");

@@ -18,6 +18,7 @@
 #include "base/strings.h"
 #include "commands/families.h"
 #include "commands/help.h"
+#include "commands/shared_integers.h"
 #include "engine/command_context.h"
 #include "engine/handlers.h"
 
@@ -42,9 +43,6 @@ constexpr std::string_view kNoIdleTime =
     "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when "
     "switching "
     "between policies at runtime LRU and LFU data will take some time to adjust.";
-
-// Redis keeps one object for each of these integers and reports INT_MAX as its reference count.
-constexpr int64_t kSharedIntegers = 10000;
 
 struct CopyOptions {
   int db = 0;
@@ -191,18 +189,6 @@ Handle LookupObject(CommandContext& ctx) {
   return handle;
 }
 
-/// Redis shares small integers unless a memory limit with an LRU or LFU policy needs a clock for
-/// each.
-bool IsSharedInteger(CommandContext& ctx, const Entry& entry) {
-  if (entry.type() != engine::Type::kString || entry.encoding() != engine::Encoding::kInt)
-    return false;
-  const int64_t policy = ctx.options().maxmemory_policy.Get();
-  if (ctx.options().maxmemory && (engine::IsLruPolicy(policy) || engine::IsLfuPolicy(policy)))
-    return false;
-  const int64_t value = static_cast<int64_t>(entry.payload());
-  return value >= 0 && value < kSharedIntegers;
-}
-
 // ---- Handlers ----
 
 void CmdDel(CommandContext& ctx) {
@@ -258,7 +244,7 @@ void CmdObjectEncoding(CommandContext& ctx) {
 void CmdObjectRefCount(CommandContext& ctx) {
   const Handle handle = LookupObject(ctx);
   if (!handle) return ctx.reply.Null();
-  ctx.reply.Integer(IsSharedInteger(ctx, *handle.entry()) ? INT_MAX : 1);
+  ctx.reply.Integer(ReportedRefCount(ctx, *handle.entry()));
 }
 
 void CmdObjectFreq(CommandContext& ctx) {
