@@ -76,10 +76,8 @@ async function serve(config: ConfigStore, directives: Directives, logger: Logger
   }
   logger.role = 'M';
   const refused = refusal(config, directives);
-  if (refused !== undefined) {
-    logger.log('warning', refused);
-    return process.exit(1);
-  }
+  for (const reason of refused) logger.log('warning', reason);
+  if (refused.length > 0) return process.exit(1);
   fitMaxClients(config, logger);
   const supervisor = new Supervisor({
     addon: loadAddon(),

@@ -30,22 +30,26 @@ export function openLog(config: ConfigStore, logger: Logger): void {
   logger.setLevel(config.text('loglevel') as LogLevel);
 }
 
-/** Why this configuration cannot be served at all; going on without would be dangerous or pointless. */
-export function refusal(config: ConfigStore, directives: Directives): string | undefined {
+/** Why this configuration cannot be served at all, as log lines; going on without would be dangerous or pointless. */
+export function refusal(config: ConfigStore, directives: Directives): string[] {
   const [module] = directives.modules;
-  if (module) return `Can't load module from ${module[0] ?? ''}: server aborting`;
+  if (module) return [`Can't load module from ${module[0] ?? ''}: server aborting`];
   if (directives.moduleOptions.length > 0) {
-    return 'Module Configuration detected without loadmodule directive or no ApplyConfig call: aborting';
+    return ['Module Configuration detected without loadmodule directive or no ApplyConfig call: aborting'];
   }
-  if (config.number('tls-port') !== 0) return 'Failed to configure TLS. Check logs for more info.';
+  if (config.number('tls-port') !== 0) return ['Failed to configure TLS. Check logs for more info.'];
   if (directives.users.length > 0 && config.text('aclfile') !== '') {
-    return (
+    return [
       'Configuring Redis with users defined in redis.conf and at the same setting an ACL file path is invalid. ' +
-      'This setup is very likely to lead to configuration errors and security holes, please define either an ACL ' +
-      'file or declare users directly in your redis.conf, but not both.'
-    );
+        'This setup is very likely to lead to configuration errors and security holes, please define either an ACL ' +
+        'file or declare users directly in your redis.conf, but not both.',
+    ];
   }
-  return checkSizes(config);
+  if (directives.users.some(([name = '']) => /[\s\0]/.test(name))) {
+    return ['Spaces not allowed in ACL usernames', 'Critical error while loading ACLs. Exiting.'];
+  }
+  const wrongSize = checkSizes(config);
+  return wrongSize === undefined ? [] : [wrongSize];
 }
 
 /** Lowers maxclients to what the process has descriptors for, and says so. */

@@ -145,6 +145,10 @@ function loadDirective(
     return undefined;
   }
   if (name === 'user' && args.length >= 1) {
+    if (directives.users.some(([other]) => other === args[0])) {
+      const reason = 'Duplicate user found. A user can only be defined once in config files';
+      return `Error in user declaration '${args[0] ?? ''}': ${reason}`;
+    }
     directives.users.push([...args]);
     return undefined;
   }

@@ -9,7 +9,7 @@
  */
 import { globMatches } from '../util/glob.js';
 import { assert, assertPresent } from '../util/assert.js';
-import { isMultiArg, numberValue, parseOption, splitSetValue } from './option.js';
+import { isMultiArg, loadedWords, numberValue, parseOption, splitSetValue } from './option.js';
 import type { OptionRow } from './option.js';
 import { findOption, OPTIONS, optionNames } from './option-table.js';
 
@@ -108,7 +108,7 @@ export class ConfigStore {
       this.seenSave.inFile = true;
       previous = '';
     }
-    const parsed = parseOption(row, args, previous, 'file');
+    const parsed = parseOption(row, loadedWords(row, args), previous, 'file');
     if (!parsed.ok) return parsed.error;
     this.values.set(row, parsed.value);
     return undefined;

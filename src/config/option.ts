@@ -12,6 +12,7 @@
  * Any thread; constant after load. Error texts are Redis 7.2's: clients and tests match them.
  */
 import { parseInteger64, parseMemorySize } from '../util/numbers.js';
+import { splitArgs } from '../util/split-args.js';
 
 /**
  * Who takes a new value into account.
@@ -103,6 +104,15 @@ function checked(parsed: Parsed, check: ((value: string) => string | undefined) 
 export function splitSetValue(row: OptionRow, value: string): string[] {
   if (!isMultiArg(row)) return [value];
   return value === '' ? [] : value.split(' ');
+}
+
+/**
+ * The arguments of a line of redis.conf: several values in one quoted word (`save "60 1000"`) are split once more, by
+ * the same rules; a word whose own quotes are unbalanced counts as none, as in Redis.
+ */
+export function loadedWords(row: OptionRow, args: readonly string[]): readonly string[] {
+  const [only = ''] = args;
+  return isMultiArg(row) && args.length === 1 && only !== '' ? (splitArgs(only) ?? []) : args;
 }
 
 function parseBool(value: string): Parsed {

@@ -23,7 +23,9 @@ function parseLoose(text: string): bigint | undefined {
  * replaces the whole. The store clears the default before the first `save` line, see ConfigStore.
  */
 export const parseSave: SpecialParser = (args, previous, source) => {
-  if (args.length === 0 || (source === 'file' && args.length === 1 && args[0] === '')) return ok('');
+  // No words at all (`save " "`) add nothing to a file's points, and are all of a CONFIG SET's.
+  if (args.length === 0) return ok(source === 'file' ? previous : '');
+  if (source === 'file' && args.length === 1 && args[0] === '') return ok('');
   if (args.length % 2 !== 0) return fail('Invalid save parameters');
   for (let index = 0; index < args.length; index += 2) {
     const seconds = parseLoose(args[index] as string);

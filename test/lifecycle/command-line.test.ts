@@ -286,6 +286,8 @@ const REFUSED: [what: string, args: string[], file: string | undefined][] = [
   ['a directive in quotes', ['x.conf'], '"nosuch" 1\n'],
   ['tcp-backlog of letters', ['--tcp-backlog', 'x'], undefined],
   ['enable-debug-command maybe', ['--enable-debug-command', 'maybe'], undefined],
+  ['a user twice', ['x.conf'], 'user joe on\nuser joe off\n'],
+  ['replicaof with half a value', ['x.conf'], 'replicaof "h"\n'],
   ['an error in an included file', ['y.conf'], undefined],
 ];
 

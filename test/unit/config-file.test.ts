@@ -48,6 +48,30 @@ describe('redis.conf', () => {
     expect(load('hz 100000\n').number('hz')).toBe(500);
   });
 
+  it('splits several values in one quoted word', () => {
+    const store = load(
+      [
+        'save "60 1000 10  1"',
+        "save '1 2'",
+        'save " "',
+        'client-output-buffer-limit "pubsub 1mb 1k 5"',
+        'oom-score-adj-values "1 2 3"',
+        'shutdown-on-sigterm "nosave force"',
+        'latency-tracking-info-percentiles "50 99"',
+        'replicaof "h 1"',
+        'bind "127.0.0.1 ::1"',
+      ].join('\n'),
+    );
+    expect(store.text('save')).toBe('60 1000 10 1 1 2');
+    expect(store.text('client-output-buffer-limit')).toContain(' pubsub 1048576 1000 5');
+    expect(store.text('oom-score-adj-values')).toBe('1 2 3');
+    expect(store.text('shutdown-on-sigterm')).toBe('nosave force');
+    expect(store.text('latency-tracking-info-percentiles')).toBe('50 99');
+    expect(store.text('replicaof')).toBe('h 1');
+    expect(store.text('bind')).toBe('127.0.0.1 ::1');
+    expect(load('', 'save "60 1000" ').text('save')).toBe('60 1000');
+  });
+
   it('names line, text, file and directive of an error in the format of Redis', () => {
     expect(errorOf('port 1\nmaxmemory lots\n')).toBe(
       '\n*** FATAL CONFIG FILE ERROR (Redis 7.2.0) ***\nReading the configuration file, at line 2\n' +
@@ -65,6 +89,11 @@ describe('redis.conf', () => {
     ['port', 'wrong number of arguments'],
     ['port 1 2', 'wrong number of arguments'],
     ['rename-command a', 'Bad directive or wrong number of arguments'],
+    ['user a on\nuser a on', "Error in user declaration 'a': Duplicate user found. A user can only be defined once in config files"],
+    ['replicaof "h"', 'wrong number of arguments'],
+    ['replicaof ""', 'wrong number of arguments'],
+    ['port "1 2"', "argument couldn't be parsed into an integer"],
+    ['save "60 1" "10 1"', 'Invalid save parameters'],
     ['a.b', 'Module config specified without value'],
     ['sentinel x', 'sentinel directive while not in sentinel mode'],
     ['dir /no/such/dir', 'No such file or directory'],
