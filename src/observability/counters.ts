@@ -48,8 +48,8 @@ export interface Counters {
 }
 
 const CELL_BYTES = 8;
-/** The engine counts command time in 1/1024 of a microsecond. */
-const USEC_SHIFT = 10n;
+/** The engine counts command time in nanoseconds, INFO in microseconds. */
+const NS_PER_USEC = 1000n;
 
 interface Group {
   /** Index of the first cell. */
@@ -131,7 +131,7 @@ export class SharedCounters implements Counters {
       const stat = {
         name,
         calls: sum('calls'),
-        usec: sum('microseconds_x1024') >> USEC_SHIFT,
+        usec: sum('nanoseconds') / NS_PER_USEC,
         rejectedCalls: sum('rejected_calls'),
         failedCalls: sum('failed_calls'),
       };

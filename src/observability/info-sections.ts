@@ -12,6 +12,7 @@ import type { ConfigStore } from '../config/config-store.js';
 import { REDIS_VERSION } from '../config/config-file.js';
 import { formatBytesHuman } from '../util/numbers.js';
 import type { Counters } from './counters.js';
+import { mainThreadCpu } from './main-thread-cpu.js';
 import type { Rates } from './rates.js';
 
 /** Everything that the fields are made of. */
@@ -241,11 +242,15 @@ function replicationFields({ replicationId, config }: InfoSource): Field[] {
 function cpuFields(): Field[] {
   const seconds = (usec: number): string => (usec / 1e6).toFixed(6);
   const { systemCPUTime, userCPUTime } = process.resourceUsage();
+  const main = mainThreadCpu();
   return [
     ['used_cpu_sys', seconds(systemCPUTime)],
     ['used_cpu_user', seconds(userCPUTime)],
     ['used_cpu_sys_children', '0.000000'],
     ['used_cpu_user_children', '0.000000'],
+    // Here the main thread is the control plane; data commands run on the workers.
+    ['used_cpu_sys_main_thread', seconds(main.systemUsec)],
+    ['used_cpu_user_main_thread', seconds(main.userUsec)],
   ];
 }
 

@@ -1,7 +1,11 @@
 /** Counters in shared memory, rates, and the small pure parts of the control plane: sizes, addresses, numbers, quoting. */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { StatsLayout } from '../../src/native/addon.js';
+import type { NativeAddon, StatsLayout } from '../../src/native/addon.js';
 import { SharedCounters } from '../../src/observability/counters.js';
+import { mainThreadCpu, parseThreadStat } from '../../src/observability/main-thread-cpu.js';
 import { formatLogTime } from '../../src/observability/logger.js';
 import { Rates } from '../../src/observability/rates.js';
 import { parseBindAddresses } from '../../src/runtime/listeners.js';
@@ -9,13 +13,14 @@ import { shardCount, workerCount } from '../../src/runtime/sizing.js';
 import { ConfigStore } from '../../src/config/config-store.js';
 import { formatBytesHuman, parseInteger64, parseMemorySize } from '../../src/util/numbers.js';
 import { quoteArg, splitArgs } from '../../src/util/split-args.js';
+import { projectRoot } from '../support/project.js';
 import fc from 'fast-check';
 
 const layout: StatsLayout = {
   worker: { fields: ['commands_processed', 'net_input_bytes', 'net_output_bytes', 'loop_iterations'], stride: 64 },
   shard: { fields: ['used_memory'], stride: 64 },
   database: { fields: ['keys', 'expires', 'average_ttl_ms'], stride: 24 },
-  command: { fields: ['calls', 'microseconds_x1024', 'rejected_calls', 'failed_calls'], stride: 32 },
+  command: { fields: ['calls', 'nanoseconds', 'rejected_calls', 'failed_calls'], stride: 32 },
   commands: ['get', 'set'],
 };
 const sizes = { workers: 2, shards: 2, databases: 2 };
@@ -37,14 +42,14 @@ describe('counters', () => {
     cells.set([3n, 1n, 100n], 32 + 3);
     cells.set([4n, 3n, 200n], 32 + 9);
     // `set` on worker 0 and on worker 1.
-    cells.set([2n, 4096n, 1n, 0n], 44 + 4);
-    cells.set([1n, 1024n, 0n, 1n], 44 + 12);
+    cells.set([2n, 4096n, 1n, 0n], 44 + 4); // nanoseconds: 4096 and 1904 are 6 µs
+    cells.set([1n, 1904n, 0n, 1n], 44 + 12);
     expect(counters.worker('commands_processed')).toBe(12n);
     expect(counters.workerMax('commands_processed')).toBe(7n);
     expect(counters.shard('used_memory')).toBe(111n);
     expect(counters.databaseStats()).toEqual([{ index: 1, keys: 7n, expires: 4n, averageTtlMs: 175n }]);
     expect(counters.commandStats()).toEqual([
-      { name: 'set', calls: 3n, usec: 5n, rejectedCalls: 1n, failedCalls: 1n },
+      { name: 'set', calls: 3n, usec: 6n, rejectedCalls: 1n, failedCalls: 1n },
     ]);
     expect(() => counters.worker('nosuch')).toThrow(/counter nosuch/);
   });
@@ -60,16 +65,42 @@ describe('counters', () => {
   });
 });
 
+describe('cells named in tests', () => {
+  it('are cells of the engine', () => {
+    const header = readFileSync(join(projectRoot, 'native', 'engine', 'counters.h'), 'utf8');
+    const cells = new Set([...header.matchAll(/\bX\((\w+)\)/g)].map(([, name]) => name));
+    const fake = createRequire(import.meta.url)(
+      join(projectRoot, 'test', 'fixtures', 'fake-addon.cjs'),
+    ) as NativeAddon;
+    const groups = [layout, fake.statsLayout()].flatMap(({ worker, shard, database, command }) => [
+      ...worker.fields,
+      ...shard.fields,
+      ...database.fields,
+      ...command.fields,
+    ]);
+    expect(groups.filter((name) => !cells.has(name))).toEqual([]);
+    expect(cells.size).toBeGreaterThan(20);
+  });
+});
+
 describe('small parts', () => {
+  it("reads a thread's times, whatever its name", () => {
+    const stat = '7 (a ) b) S 1 7 7 0 -1 4194560 6 0 0 0 123 45 0 0 20 0 1 0 100 0 0';
+    expect(parseThreadStat(stat)).toEqual({ userUsec: 1_230_000, systemUsec: 450_000 });
+    const startedAt = process.cpuUsage();
+    while (process.cpuUsage(startedAt).user < 30_000);
+    expect(mainThreadCpu().userUsec).toBeGreaterThan(0);
+  });
+
   it('prints the time of a log line', () => {
     expect(formatLogTime(new Date(2026, 10, 1, 9, 5, 7, 42))).toBe('01 Nov 2026 09:05:07.042');
   });
 
   it('reads bind addresses', () => {
     expect(parseBindAddresses('* -::* 10.0.0.1')).toEqual([
-      { address: '0.0.0.0', isOptional: false },
-      { address: '::', isOptional: true },
-      { address: '10.0.0.1', isOptional: false },
+      { address: '0.0.0.0', shown: '*', isOptional: false },
+      { address: '::', shown: '::*', isOptional: true },
+      { address: '10.0.0.1', shown: '10.0.0.1', isOptional: false },
     ]);
     expect(parseBindAddresses('')).toEqual([]);
   });
