@@ -160,6 +160,9 @@ const SERVER_OPTIONS: readonly OptionRow[] = [
   bool('io-threads-do-reads', 'no', { immutable: true, not: 'every worker always reads and writes' }),
   integer('worker-threads', 0n, 128n, 0, { immutable: true, by: 'start' }),
   integer('shards', 0n, 1024n, 0, { immutable: true, by: 'start' }),
+  // Ours: where a command runs. in-place: on the worker that read it, when the shard is free. owner: always on the
+  // worker that owns the shard, over the rings; slower, and kept to measure what a hop costs.
+  words('execution-layout', 'in-place owner', 'in-place', { immutable: true, by: 'start' }),
 ];
 
 // ---- Security ----

@@ -70,6 +70,9 @@ export interface StatsLayout {
   commands: string[];
 }
 
+/** How urgent a line is that the native side has for the log; the words of `loglevel`. */
+export type NativeLogLevel = 'debug' | 'verbose' | 'notice' | 'warning';
+
 export interface NativeAddon {
   /** Bytes of the counter memory an engine of this size wants. */
   statsBytes(workers: number, shards: number, databases: number): number;
@@ -86,8 +89,13 @@ export interface NativeAddon {
   listen(engine: number, address: ListenAddress): number;
   /** Closes all listeners (before shutdown or rebind). Main thread. */
   closeListeners(engine: number): void;
-  /** Attaches the calling worker thread as worker `index`; `onControl` is called on this thread. */
-  startWorker(engine: number, index: number, onControl: (request: ControlRequest) => void): void;
+  /** Attaches the calling worker thread as worker `index`; both functions are called on this thread. */
+  startWorker(
+    engine: number,
+    index: number,
+    onControl: (request: ControlRequest) => void,
+    onLog: (level: NativeLogLevel, text: string) => void,
+  ): void;
   /** Closes all connections of the calling worker and detaches it. Worker thread. */
   stopWorker(engine: number): void;
   /** Answers a control command with ready RESP bytes (empty: no reply). Worker thread that got it. */

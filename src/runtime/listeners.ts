@@ -5,7 +5,6 @@
  * have is left out as long as another one could be bound; anything else (a port in use) is fatal. Main thread.
  */
 import { rmSync } from 'node:fs';
-import { isIPv6 } from 'node:net';
 import type { ConfigStore } from '../config/config-store.js';
 import { systemErrorText } from '../config/config-file.js';
 import type { NativeAddon } from '../native/addon.js';
@@ -17,6 +16,8 @@ const ABSENT = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EPROTONOSUPPORT', 'ESO
 
 export interface BindAddress {
   address: string;
+  /** As it stands in the configuration, for the log. */
+  shown: string;
   /** May be unavailable. */
   isOptional: boolean;
 }
@@ -28,37 +29,37 @@ export function parseBindAddresses(bind: string): BindAddress[] {
     .filter((word) => word !== '')
     .map((word) => {
       const isOptional = word.startsWith('-');
-      const address = isOptional ? word.slice(1) : word;
-      return { address: address === '*' ? '0.0.0.0' : address === '::*' ? '::' : address, isOptional };
+      const shown = isOptional ? word.slice(1) : word;
+      return { address: shown === '*' ? '0.0.0.0' : shown === '::*' ? '::' : shown, shown, isOptional };
     });
 }
 
-/** Binds the TCP addresses. False when a fatal one failed or none could be bound; the reason is in the log. */
-export function listenTcp(addon: NativeAddon, engine: number, config: ConfigStore, logger: Logger): boolean {
+/** Binds the TCP addresses: how many; -1 when one failed that may not. The reason is in the log. */
+export function listenTcp(addon: NativeAddon, engine: number, config: ConfigStore, logger: Logger): number {
   const addresses = parseBindAddresses(config.text('bind'));
-  let port = config.number('port');
-  if (port === 0 || addresses.length === 0) return true;
+  const port = config.number('port');
+  if (port === 0) return 0;
   let boundCount = 0;
-  for (const { address, isOptional } of addresses) {
+  for (const { address, shown, isOptional } of addresses) {
     try {
-      port = addon.listen(engine, { kind: 'tcp', address, port, backlog: config.number('tcp-backlog') });
+      addon.listen(engine, { kind: 'tcp', address, port, backlog: config.number('tcp-backlog') });
       boundCount++;
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code ?? '';
-      const shown = isIPv6(address) ? `[${address}]` : address;
-      logger.log('warning', `Warning: Could not create server TCP listening socket ${shown}:${port}: ${errnoText(error)}`);
+      const reason = `bind: ${systemErrorText(error)}`;
+      logger.log('warning', `Warning: Could not create server TCP listening socket ${shown}:${port}: ${reason}`);
       if (code === 'EADDRNOTAVAIL' && isOptional) continue;
       if (ABSENT.has(code) && code !== 'EADDRNOTAVAIL') continue;
-      return false;
+      return -1;
     }
   }
-  return boundCount > 0;
+  return boundCount;
 }
 
-/** Binds the unix socket; a file left over from an earlier process is removed first, as in Redis. */
-export function listenUnix(addon: NativeAddon, engine: number, config: ConfigStore, logger: Logger): boolean {
+/** As `listenTcp` for the unix socket; a file left over from an earlier process is removed first, as in Redis. */
+export function listenUnix(addon: NativeAddon, engine: number, config: ConfigStore, logger: Logger): number {
   const path = config.text('unixsocket');
-  if (path === '') return true;
+  if (path === '') return 0;
   try {
     rmSync(toBytes(path), { force: true });
     addon.listen(engine, {
@@ -67,15 +68,11 @@ export function listenUnix(addon: NativeAddon, engine: number, config: ConfigSto
       permissions: config.number('unixsocketperm'),
       backlog: config.number('tcp-backlog'),
     });
-    return true;
+    return 1;
   } catch (error) {
-    logger.log('warning', `Failed opening Unix socket: bind: ${errnoText(error)}`);
-    return false;
+    logger.log('warning', `Failed opening Unix socket: bind: ${systemErrorText(error)}`);
+    return -1;
   }
-}
-
-function errnoText(error: unknown): string {
-  return systemErrorText(error);
 }
 
 /** `name=tcp,bind=127.0.0.1,port=6379` for INFO. */

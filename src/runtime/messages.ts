@@ -4,7 +4,7 @@
  * A question carries an `id` of the asker's, and its answer carries the same; a control command is named by the
  * engine's token. Nothing per data command ever comes this way.
  */
-import type { ClientFilter } from '../native/addon.js';
+import type { ClientFilter, NativeLogLevel } from '../native/addon.js';
 
 /** What a worker is started with. */
 export interface WorkerSetup {
@@ -24,6 +24,8 @@ export type FromWorker =
   | { kind: 'clients'; id: number; text: string }
   | { kind: 'killed'; id: number; count: number }
   | { kind: 'stopped'; id: number }
+  /** A line for the log; whether it is written is the main thread's `loglevel` to say. */
+  | { kind: 'log'; level: NativeLogLevel; text: string }
   | {
       kind: 'control';
       token: bigint;

@@ -72,7 +72,7 @@ export class Supervisor implements ControlContext {
     // The engine keeps the pointer; `counters` keeps the memory alive as long as the supervisor lives.
     const stats = new Uint8Array(new SharedArrayBuffer(bytes));
     this.counters = new SharedCounters(stats, addon.statsLayout(), sizes);
-    this.engine = addon.createEngine({ ...sizes, inPlace: true, stats, runId: this.runId });
+    this.engine = addon.createEngine({ ...sizes, inPlace: config.text('execution-layout') === 'in-place', stats, runId: this.runId });
     applyAllToEngine(addon, this.engine, config);
     this.applier = createApplier({
       addon,
@@ -85,6 +85,7 @@ export class Supervisor implements ControlContext {
     this.pool = new WorkerPool(
       {
         onControl: (workerIndex, message) => void this.answerControl(workerIndex, message),
+        onLog: (level, text) => logger.log(level, text),
         onDeath: (reason) => this.crash(reason),
       },
       parts.spawn ?? spawnThread,
@@ -108,20 +109,27 @@ export class Supervisor implements ControlContext {
   async start(): Promise<boolean> {
     const { logger, config, addon } = this.parts;
     await this.pool.start(this.engine, this.workers);
-    if (!listenTcp(addon, this.engine, config, logger)) {
+    // A signal that came while the workers started has ended the server already.
+    if (this.isShuttingDown) return true;
+    const tcpCount = listenTcp(addon, this.engine, config, logger);
+    if (tcpCount < 0) {
       logger.log('warning', `Failed listening on port ${config.number('port')} (tcp), aborting.`);
       return false;
     }
-    if (!listenUnix(addon, this.engine, config, logger)) {
+    const unixCount = listenUnix(addon, this.engine, config, logger);
+    if (unixCount < 0) {
       logger.log('warning', 'Failed listening on port 0 (unix), aborting.');
+      return false;
+    }
+    if (tcpCount + unixCount === 0) {
+      logger.log('warning', 'Configured to not listen anywhere, exiting.');
       return false;
     }
     this.updateTitle();
     this.memoryStartupBytes = this.usedMemory();
     this.timer = setInterval(() => this.tick(), SAMPLE_MS);
-    const hasTcp = config.number('port') > 0 && config.text('bind') !== '';
-    if (hasTcp) logger.log('notice', 'Ready to accept connections tcp');
-    if (config.text('unixsocket') !== '') logger.log('notice', 'Ready to accept connections unix');
+    if (tcpCount > 0) logger.log('notice', 'Ready to accept connections tcp');
+    if (unixCount > 0) logger.log('notice', 'Ready to accept connections unix');
     return true;
   }
 
@@ -137,8 +145,10 @@ export class Supervisor implements ControlContext {
   private relisten(): boolean {
     const { addon, config, logger } = this.parts;
     addon.closeListeners(this.engine);
-    const isTcpBound = listenTcp(addon, this.engine, config, logger);
-    const isUnixBound = listenUnix(addon, this.engine, config, logger);
+    // Without an address there is nothing to bind (`port 0`); with one, at least one must be bound.
+    const wantsTcp = config.number('port') > 0 && config.text('bind') !== '';
+    const isTcpBound = listenTcp(addon, this.engine, config, logger) >= (wantsTcp ? 1 : 0);
+    const isUnixBound = listenUnix(addon, this.engine, config, logger) >= 0;
     this.updateTitle();
     return isTcpBound && isUnixBound;
   }

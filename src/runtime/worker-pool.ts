@@ -2,10 +2,11 @@
  * The workers as seen from the main thread: starting them side by side, asking all of them, stopping them.
  *
  * Always true: a worker that ends or fails before `stop` was called is reported to `onDeath` once, and the caller
- * ends the process; there is no going on with a part of the shards. Main thread.
+ * ends the process; there is no going on with a part of the shards. After `stop` was called nothing is sent to the
+ * workers any more: replies and questions that come then are dropped, their clients are being disconnected. Main thread.
  */
 import { Worker } from 'node:worker_threads';
-import type { ClientFilter } from '../native/addon.js';
+import type { ClientFilter, NativeLogLevel } from '../native/addon.js';
 import { assert, assertPresent } from '../util/assert.js';
 import type { FromWorker, ToWorker, WorkerAnswer, WorkerSetup } from './messages.js';
 
@@ -14,6 +15,8 @@ export type ControlMessage = Extract<FromWorker, { kind: 'control' }>;
 export interface WorkerPoolEvents {
   /** A control command; the answer goes to `reply` with the worker's index. */
   onControl: (workerIndex: number, message: ControlMessage) => void;
+  /** A line of the native side's for the log. */
+  onLog: (level: NativeLogLevel, text: string) => void;
   onDeath: (reason: string) => void;
 }
 
@@ -64,6 +67,7 @@ export class WorkerPool {
     worker.on('message', (message) => {
       if (message.kind === 'ready') onReady();
       else if (message.kind === 'control') this.events.onControl(index, message);
+      else if (message.kind === 'log') this.events.onLog(message.level, message.text);
       else this.answer(message);
     });
     worker.on('error', (error) => this.die(`worker ${index} failed: ${error.stack ?? error.message}`));
@@ -85,7 +89,8 @@ export class WorkerPool {
   }
 
   /** Sends one question to every worker; answers in the order of the workers. */
-  private askAll(question: (id: number) => ToWorker): Promise<WorkerAnswer[]> {
+  private async askAll(question: (id: number) => ToWorker): Promise<WorkerAnswer[]> {
+    if (this.isStopping) return [];
     return Promise.all(
       this.workers.map(
         (worker) =>
@@ -116,12 +121,14 @@ export class WorkerPool {
   }
 
   reply(workerIndex: number, token: bigint, bytes: Uint8Array): void {
+    if (this.isStopping) return;
     assertPresent(this.workers[workerIndex], 'the worker').postMessage({ kind: 'controlReply', token, bytes });
   }
 
   /** Closes all connections of all workers; resolves when all have detached. */
   async stop(): Promise<void> {
+    const stopped = this.askAll((id) => ({ kind: 'stop', id }));
     this.isStopping = true;
-    await this.askAll((id) => ({ kind: 'stop', id }));
+    await stopped;
   }
 }

@@ -16,6 +16,8 @@ import type { FromWorker, ToWorker, WorkerSetup } from './messages.js';
 const port = assertPresent(parentPort, 'this module runs in a worker thread');
 const { engine, index } = workerData as WorkerSetup;
 const addon = loadAddon();
+/** After this nothing may be asked of the engine on this thread: what still arrives came too late and is dropped. */
+let isStopped = false;
 
 function send(message: FromWorker): void {
   port.postMessage(message);
@@ -24,7 +26,7 @@ function send(message: FromWorker): void {
 async function runLocally(request: ControlRequest): Promise<void> {
   const { encodeReply } = await import('../resp/reply.js');
   const reply = assertPresent(await localReply(request), `a handler for ${request.command}`);
-  addon.replyControl(engine, request.token, encodeReply(reply, request.resp === 3 ? 3 : 2));
+  if (!isStopped) addon.replyControl(engine, request.token, encodeReply(reply, request.resp === 3 ? 3 : 2));
 }
 
 async function localReply(request: ControlRequest): Promise<import('../resp/reply.js').Reply | undefined> {
@@ -53,6 +55,7 @@ function onControl(request: ControlRequest): void {
 }
 
 function onMessage(message: ToWorker): void {
+  if (isStopped) return;
   switch (message.kind) {
     case 'listClients':
       return send({ kind: 'clients', id: message.id, text: addon.listClients(engine, message.filter) });
@@ -61,6 +64,7 @@ function onMessage(message: ToWorker): void {
     case 'controlReply':
       return addon.replyControl(engine, message.token, message.bytes);
     case 'stop':
+      isStopped = true;
       addon.stopWorker(engine);
       send({ kind: 'stopped', id: message.id });
       port.close();
@@ -71,5 +75,5 @@ function onMessage(message: ToWorker): void {
 }
 
 port.on('message', onMessage);
-addon.startWorker(engine, index, onControl);
+addon.startWorker(engine, index, onControl, (level, text) => send({ kind: 'log', level, text }));
 send({ kind: 'ready' });

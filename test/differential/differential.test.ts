@@ -13,6 +13,7 @@ import { runCampaign, type CampaignResult } from './campaign.js';
 import { isSame } from './compare.js';
 import { Generator, parseInteger } from './generator.js';
 import { COMMANDS, EXISTING_FAMILIES, FAMILIES, fullName } from './grammar.js';
+import { layoutOptions } from './layout.js';
 import { answeredSteps } from './pair.js';
 import { RULE_NAMES, ruleOf } from './rules.js';
 
@@ -27,20 +28,21 @@ function failures(result: CampaignResult): string {
 }
 
 describe(`against redis-server, seed ${SEED}`, () => {
-  const layouts: [string, string[]][] = [
-    ['1 shard, 1 worker', ['--shards', '1', '--worker-threads', '1']],
-    ['8 shards, 2 workers', ['--shards', '8', '--worker-threads', '2']],
-  ];
+  const layouts = [
+    ['1 shard, 1 worker', '1x1', 15_000],
+    ['8 shards, 2 workers', '8x2', 15_000],
+    ["8 shards, 2 workers, always on the shard's owner", '8x2o', 8_000],
+  ] as const;
   it.each(layouts)(
     '%s: no reply and no data differ, and no command is missing',
     { timeout: TIMEOUT_MS },
-    async (_, args) => {
+    async (_, layout, timeMs) => {
       const result = await runCampaign({
         startOracle: () => startRedis(),
-        startSubject: () => startSherd(args),
+        startSubject: () => startSherd(layoutOptions(layout)),
         seed: SEED,
         commands: 100_000,
-        timeMs: 15_000,
+        timeMs,
         differencesMax: 10,
       });
       expect(failures(result)).toBe('');

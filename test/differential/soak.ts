@@ -8,7 +8,8 @@
  *   steps     commands in a stream (default 600)
  *   families  comma-separated (default: those that exist; see grammar.ts)
  *   without   commands to leave out by full name (client|reply), comma-separated
- *   layouts   SHARDSxWORKERS, comma-separated (default 1x1,8x2)
+ *   layouts   SHARDSxWORKERS, comma-separated (default 1x1,8x2); an o behind it (8x2o) runs every command on the owner
+ *             of its shard
  *   self      compare the oracle with itself: finds mistakes of the harness
  *
  * Exit status 0 when nothing differs, 1 otherwise. The last line is the summary.
@@ -16,6 +17,7 @@
 import { randomInt } from 'node:crypto';
 import { startRedis, startSherd } from '../support/oracle.js';
 import { runCampaign } from './campaign.js';
+import { layoutOptions } from './layout.js';
 import { deriveSeed } from './prng.js';
 
 const COMMANDS_DEFAULT = 1_000_000;
@@ -60,11 +62,9 @@ async function main(): Promise<number> {
   let total = 0;
   let different = 0;
   for (const [index, layout] of layouts.entries()) {
-    const [shards, workers] = layout.split('x');
     const result = await runCampaign({
       startOracle: () => startRedis(),
-      startSubject: () =>
-        isSelf ? startRedis() : startSherd(['--shards', String(shards), '--worker-threads', String(workers ?? 1)]),
+      startSubject: () => (isSelf ? startRedis() : startSherd(layoutOptions(layout))),
       // Each layout sees streams of its own.
       seed: deriveSeed(seed, index),
       commands,

@@ -11,6 +11,7 @@ import { launch, READY, runToEnd, temporaryFolder, type Program, type ProgramNam
 const LOG_LINE = /^\d+:[CMX] \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d\.\d{3} [.\-*#] /;
 const GONE_WITHIN_MS = 5_000;
 const READY_ROUNDS = 5;
+const STOP_ROUNDS = 8;
 
 async function waitFor(what: string, condition: () => boolean): Promise<void> {
   const deadline = Date.now() + 10_000;
@@ -99,6 +100,21 @@ describe.each(['redis', 'sherd'] as ProgramName[])('%s', (name) => {
     });
   });
 
+  describe('log, of what happens to clients', () => {
+    it('has the lines of DEBUG LOG and of a client over its limit', async () => {
+      const { program, port } = await ready(['--client-query-buffer-limit', '1mb']);
+      const client = await RespClient.connect({ port });
+      expect((await client.send('DEBUG', 'LOG', 'a word')).text).toBe('+OK\r\n');
+      await program.waitFor(/ # DEBUG LOG: a word\n/);
+      client.write('*3\r\n$3\r\nSET\r\n$1\r\na\r\n$3000000\r\n');
+      client.write(Buffer.alloc(2_000_000, 'x'));
+      await client.ended;
+      await program.waitFor(/ # Closing client that reached max query buffer length: .*qbuf=/);
+      program.kill('SIGTERM');
+      await program.exited;
+    });
+  });
+
   describe('ends', () => {
     it.each(['SIGTERM', 'SIGINT'] as const)('on %s with status 0, connections closed', async (signal) => {
       const { program, port } = await ready();
@@ -127,6 +143,19 @@ describe.each(['redis', 'sherd'] as ProgramName[])('%s', (name) => {
         await expect(RespClient.connect({ port })).rejects.toThrow('ECONNREFUSED');
       },
     );
+
+    it('with 0 every time, whatever else is being answered', async () => {
+      for (let round = 0; round < STOP_ROUNDS; round++) {
+        const { program, port, cwd } = await ready(['--pidfile', 'server.pid']);
+        const clients = await Promise.all(Array.from({ length: 6 }, () => RespClient.connect({ port })));
+        for (const client of clients) client.write('CLIENT LIST\r\nCONFIG GET *\r\nINFO\r\nPING\r\n'.repeat(5));
+        if (round % 2 === 0) (clients[0] as RespClient).write('SHUTDOWN NOSAVE\r\n');
+        else program.kill('SIGTERM');
+        for (const client of clients) client.write('CLIENT LIST\r\nCLIENT KILL ID 999\r\nCOMMAND COUNT\r\n'.repeat(5));
+        expect(await program.exited, program.output()).toEqual({ code: 0, signal: null });
+        expect(existsSync(join(cwd, 'server.pid'))).toBe(false);
+      }
+    });
 
     it('not on a wrong SHUTDOWN, and not on SIGHUP', async () => {
       const { program, port } = await ready();

@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { ConfigStore } from '../../src/config/config-store.js';
-import type { NativeAddon } from '../../src/native/addon.js';
+import type { EngineOptions, NativeAddon } from '../../src/native/addon.js';
 import { Logger } from '../../src/observability/logger.js';
 import type { FromWorker, ToWorker } from '../../src/runtime/messages.js';
 import { Supervisor } from '../../src/runtime/supervisor.js';
@@ -20,6 +20,9 @@ const fakeAddon = createRequire(import.meta.url)(
 /** Answers as a worker does; holds one client whose id is its index plus 10. */
 class FakeWorker implements WorkerLike {
   readonly replies: string[] = [];
+  /** What came after `stop`, which a worker cannot serve any more. */
+  readonly late: ToWorker[] = [];
+  private isStopped = false;
   private listeners = new Map<string, (value: never) => void>();
   onReply: () => void = () => undefined;
 
@@ -35,6 +38,11 @@ class FakeWorker implements WorkerLike {
   }
 
   postMessage(message: ToWorker): void {
+    if (this.isStopped) {
+      this.late.push(message);
+      return;
+    }
+    this.isStopped = message.kind === 'stop';
     const answer = (value: FromWorker): void => queueMicrotask(() => this.emit('message', value));
     if (message.kind === 'listClients') {
       // Highest id first, so that the order of the result is not by chance.
@@ -63,15 +71,25 @@ class ListLogger extends Logger {
   }
 }
 
-async function start(): Promise<Supervisor> {
+async function start(settings: Record<string, string> = {}): Promise<Supervisor> {
+  const { supervisor } = create(settings);
+  expect(await supervisor.start()).toBe(true);
+  return supervisor;
+}
+
+function create(settings: Record<string, string>): { supervisor: Supervisor; created: EngineOptions[] } {
   const config = new ConfigStore('/');
   config.overwrite('worker-threads', '2');
   config.overwrite('set-proc-title', 'no');
+  for (const [name, value] of Object.entries(settings)) config.overwrite(name, value);
+  const created: EngineOptions[] = [];
   const addon: NativeAddon = {
     ...fakeAddon,
+    createEngine: (engineOptions) => created.push(engineOptions),
     setOption: (_engine, name, value) => void options.push([name, value]),
     listen: (_engine, address) => {
       if (address.kind !== 'tcp') return 0;
+      if (address.address === '192.0.2.1') throw Object.assign(new Error('none'), { code: 'EADDRNOTAVAIL' });
       if (address.port === 7777) throw Object.assign(new Error('used'), { code: 'EADDRINUSE' });
       listens.push(address.port);
       return address.port;
@@ -89,8 +107,7 @@ async function start(): Promise<Supervisor> {
       return worker;
     },
   });
-  expect(await supervisor.start()).toBe(true);
-  return supervisor;
+  return { supervisor, created };
 }
 
 /** Sends a control command as worker 1 would and gives the reply bytes. */
@@ -202,6 +219,88 @@ describe('supervisor', () => {
     ]);
     supervisor.onSignal('SIGINT');
     expect(exits).toEqual([0, 1]);
+  });
+
+  it('asks nothing of the workers once they are told to stop', async () => {
+    const supervisor = await start();
+    const worker = workers[1]!;
+    const say = (command: string, ...words: string[]): void => {
+      const args = words.map((word) => Buffer.from(word, 'latin1'));
+      worker.emit('message', { kind: 'control', token: 7n, command, args, resp: 2, clientId: 19n });
+    };
+    // Its reply (none) and those of what stands behind it on other connections are made after the stop.
+    say('shutdown', 'shutdown', 'nosave');
+    say('config|get', 'config', 'get', 'hz');
+    say('client|list', 'client', 'list');
+    say('client|kill', 'client', 'kill', 'id', '5');
+    await expect.poll(() => exits).toEqual([0]);
+    expect(await supervisor.listClients({})).toBe('');
+    expect(workers.map(({ late }) => late)).toEqual([[], []]);
+    expect(exits).toEqual([0]);
+  });
+
+  it('ends when a signal comes before the workers are ready, without listening', async () => {
+    const { supervisor } = create({});
+    const started = supervisor.start();
+    supervisor.onSignal('SIGTERM');
+    expect(await started).toBe(true);
+    await expect.poll(() => exits).toEqual([0]);
+    expect(listens).toEqual([]);
+    expect(log).not.toContain('Ready to accept connections tcp');
+  });
+
+  it.each([
+    [{ port: '0' }, ['Configured to not listen anywhere, exiting.']],
+    [{ bind: '' }, ['Configured to not listen anywhere, exiting.']],
+    [
+      { bind: '-192.0.2.1' },
+      [
+        'Warning: Could not create server TCP listening socket 192.0.2.1:6379: bind: Cannot assign requested address',
+        'Configured to not listen anywhere, exiting.',
+      ],
+    ],
+    [
+      { port: '7777' },
+      [
+        'Warning: Could not create server TCP listening socket *:7777: bind: Address already in use',
+        'Failed listening on port 7777 (tcp), aborting.',
+      ],
+    ],
+    [
+      { port: '7777', bind: '-::1' },
+      [
+        'Warning: Could not create server TCP listening socket ::1:7777: bind: Address already in use',
+        'Failed listening on port 7777 (tcp), aborting.',
+      ],
+    ],
+  ])('refuses to serve with %j', async (settings, lines) => {
+    const { supervisor } = create(settings);
+    expect(await supervisor.start()).toBe(false);
+    expect(log).toEqual(lines);
+  });
+
+  it('tells the engine where to run commands', () => {
+    const inPlace = (settings: Record<string, string>): unknown => create(settings).created[0]?.inPlace;
+    expect(inPlace({})).toBe(true);
+    expect(inPlace({ 'execution-layout': 'owner' })).toBe(false);
+  });
+
+  it('logs what a worker says', async () => {
+    const supervisor = await start();
+    workers[0]!.emit('message', { kind: 'log', level: 'warning', text: 'from below' });
+    expect(log.at(-1)).toBe('from below');
+    await supervisor.end(0);
+  });
+
+  it('prints times of commands in microseconds', async () => {
+    const { supervisor, created } = create({});
+    const { stats } = created[0]!;
+    const cells = new BigInt64Array(stats.buffer);
+    // The last record is `config|get` on the last worker: calls, nanoseconds, rejected, failed.
+    cells.set([4n, 10_999n, 1n, 2n], cells.length - 4);
+    expect(supervisor.info(['commandstats'])).toBe(
+      '# Commandstats\r\ncmdstat_config|get:calls=4,usec=10,usec_per_call=2.50,rejected_calls=1,failed_calls=2\r\n',
+    );
   });
 
   it('ends the process when a worker dies', async () => {
