@@ -107,7 +107,8 @@ describe('small parts', () => {
 
   it('chooses workers and shards', () => {
     const config = new ConfigStore('/');
-    expect(workerCount(config, 6)).toBe(6);
+    expect(workerCount(config, 6)).toBe(5);
+    expect(workerCount(config, 1)).toBe(1);
     config.overwrite('io-threads', '4');
     expect(workerCount(config, 6)).toBe(4);
     config.overwrite('worker-threads', '3');
