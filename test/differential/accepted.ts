@@ -50,6 +50,14 @@ function flagsWithoutNoEvict(frame: string): string {
   return flags.map((text) => (text === '' ? 'N' : text)).join(' ');
 }
 
+/** `serializedlength` of a DEBUG OBJECT line, and the line without it, without the address and the LRU figures. */
+function debugObjectLine(frame: string): { form: string; length: number } | undefined {
+  const match = /^\+Value at:0x[0-9a-f]+ (refcount:\d+ encoding:raw) serializedlength:(\d+) lru:\d+ lru_seconds_idle:\d+\r\n$/.exec(
+    frame,
+  );
+  return match ? { form: match[1] as string, length: Number(match[2]) } : undefined;
+}
+
 export const ACCEPTED: readonly Accepted[] = [
   {
     id: 'reset-clears-no-evict',
@@ -77,6 +85,16 @@ export const ACCEPTED: readonly Accepted[] = [
       'COPY, GETSET and their kin made anew',
     commands: ['object|refcount'],
     matches: ({ oracle, subject }) => oracle === ':1\r\n' && subject === ':2147483647\r\n',
+  },
+  {
+    id: 'serialized-length-without-lzf',
+    kind: 'sherd',
+    reason: 'DEBUG OBJECT tells the serialized length without LZF, which Redis tries on strings of more than 20 bytes',
+    commands: ['debug'],
+    matches: ({ oracle, subject }) => {
+      const [theirs, ours] = [debugObjectLine(oracle), debugObjectLine(subject)];
+      return theirs !== undefined && ours !== undefined && theirs.form === ours.form && theirs.length < ours.length;
+    },
   },
   {
     id: 'help-texts',
