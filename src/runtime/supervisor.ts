@@ -117,10 +117,7 @@ export class Supervisor implements ControlContext {
       return false;
     }
     const unixCount = listenUnix(addon, this.engine, config, logger);
-    if (unixCount < 0) {
-      logger.log('warning', 'Failed listening on port 0 (unix), aborting.');
-      return false;
-    }
+    if (unixCount < 0) return false;
     if (tcpCount + unixCount === 0) {
       logger.log('warning', 'Configured to not listen anywhere, exiting.');
       return false;

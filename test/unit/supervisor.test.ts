@@ -88,7 +88,7 @@ function create(settings: Record<string, string>): { supervisor: Supervisor; cre
     createEngine: (engineOptions) => created.push(engineOptions),
     setOption: (_engine, name, value) => void options.push([name, value]),
     listen: (_engine, address) => {
-      if (address.kind !== 'tcp') return 0;
+      if (address.kind !== 'tcp') throw Object.assign(new Error('no'), { code: 'ENOENT' });
       if (address.address === '192.0.2.1') throw Object.assign(new Error('none'), { code: 'EADDRNOTAVAIL' });
       if (address.port === 7777) throw Object.assign(new Error('used'), { code: 'EADDRINUSE' });
       listens.push(address.port);
@@ -251,6 +251,7 @@ describe('supervisor', () => {
 
   it.each([
     [{ port: '0' }, ['Configured to not listen anywhere, exiting.']],
+    [{ port: '0', unixsocket: '/nosuch/s' }, ['Failed opening Unix socket: bind: No such file or directory']],
     [{ bind: '' }, ['Configured to not listen anywhere, exiting.']],
     [
       { bind: '-192.0.2.1' },
