@@ -156,7 +156,7 @@ class Worker {
   WindowEnd RunWindow(Connection* connection);
   void RefuseProtocol(Connection* connection);
   Outcome RunParsed(Connection* connection, const ParsedCommand& command);
-  void AddToWindow(const std::vector<std::string_view>& args, size_t end);
+  void AddToWindow(const std::vector<std::string_view>& args, size_t end, int db);
   Outcome Dispatch(Connection* connection, const CommandSpec* spec, const engine::HandlerRow& row,
                    std::span<const std::string_view> args, const engine::Key* key);
   bool IsDebugAllowed(const engine::Session& session) const;

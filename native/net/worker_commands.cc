@@ -118,14 +118,14 @@ size_t Worker::ParseWindow(Connection* connection, std::string_view input, resp:
     if (*status == resp::ParseStatus::kNeedMore || *status == resp::ParseStatus::kError) break;
     offset += connection->parser.consumed();
     if (*status == resp::ParseStatus::kEmpty) continue;
-    AddToWindow(connection->parser.args(), offset);
+    AddToWindow(connection->parser.args(), offset, connection->session.db);
     // Unquoted inline arguments live in the parser until its next command.
     if (rest[0] != '*') break;
   }
   return offset;
 }
 
-void Worker::AddToWindow(const std::vector<std::string_view>& args, size_t end) {
+void Worker::AddToWindow(const std::vector<std::string_view>& args, size_t end, int db) {
   ParsedCommand command;
   command.first_arg = static_cast<uint32_t>(args_.size());
   command.arg_count = static_cast<uint32_t>(args.size());
@@ -138,16 +138,15 @@ void Worker::AddToWindow(const std::vector<std::string_view>& args, size_t end) 
       static_cast<size_t>(spec->first_key) < args.size()) {
     command.key = engine_.MakeKey(args[static_cast<size_t>(spec->first_key)]);
     command.has_key = true;
+    engine_.keyspace(command.key.shard).db(db).table.PrefetchBucket(command.key.hash);
   }
   window_.push_back(command);
 }
 
+/// Second stage of the prefetch: the buckets asked for while parsing have arrived by now, mostly.
 void Worker::PrefetchEntries(const Connection& connection) {
   if (window_.size() < 2) return;  // nothing to overlap with
   const int db = connection.session.db;
-  for (const ParsedCommand& command : window_) {
-    if (command.has_key) engine_.keyspace(command.key.shard).db(db).table.PrefetchBucket(command.key.hash);
-  }
   for (const ParsedCommand& command : window_) {
     if (command.has_key) engine_.keyspace(command.key.shard).db(db).table.PrefetchEntry(command.key.hash);
   }

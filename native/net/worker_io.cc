@@ -306,7 +306,7 @@ void Worker::ServeLargeArgument(Connection* connection) {
   BorrowScratch(connection);
   window_.clear();
   args_.clear();
-  AddToWindow(connection->parser.args(), head.size());
+  AddToWindow(connection->parser.args(), head.size(), connection->session.db);
   tick_ = CycleClock::Now();
   RunWindow(connection);
   if (large_argument_ != nullptr) large_argument_->Unref();

@@ -8,6 +8,9 @@
 // and the share of commands that found their lease taken. Options: --workers 1,2 --shards N --keys N
 // --pipeline N --seconds S --runs N --layout in-place|owner.
 //
+// --longest-insert N instead inserts N new keys into one shard and prints the longest insert by processor
+// time of the thread (what a rehash would show as a pause; sockets and the scheduler are left out).
+//
 // The rule of thumb in ARCHITECTURE (contention ~ h * N / S) is checked with these figures.
 #include <algorithm>
 #include <cstdio>
@@ -36,6 +39,7 @@ struct Settings {
   int runs = 5;
   bool in_place = true;
   uint64_t seed = 1;
+  uint64_t longest_insert = 0;
 };
 
 struct Result {
@@ -183,6 +187,8 @@ bool ParseSettings(int argc, char** argv, Settings* settings) {
       settings->seed = static_cast<uint64_t>(std::atoll(value));
     } else if (name == "--layout") {
       settings->in_place = std::strcmp(value, "in-place") == 0;
+    } else if (name == "--longest-insert") {
+      settings->longest_insert = static_cast<uint64_t>(std::atoll(value));
     } else if (name == "--workers") {
       settings->workers.clear();
       for (const char* at = value; *at != '\0';) {
@@ -196,17 +202,49 @@ bool ParseSettings(int argc, char** argv, Settings* settings) {
   return argc % 2 == 1;
 }
 
+int64_t ThreadCpuNs() {
+  timespec now;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
+}
+
+/// All keys go to one keyspace, so that its table grows as far as a single one ever would.
+void PrintLongestInsert(uint64_t keys) {
+  engine::ShardCounters shard_counters{};
+  engine::DatabaseCounters database_counters{};
+  std::atomic<uint32_t> clock{0};
+  engine::Keyspace space(0, 1, &shard_counters, &database_counters, &clock);
+  std::vector<uint32_t> nanoseconds;
+  nanoseconds.reserve(keys);
+  for (uint64_t i = 0; i < keys; i++) {
+    char name[32];
+    const int size = std::snprintf(name, sizeof name, "key:%012llu", static_cast<unsigned long long>(i));
+    const engine::Key key{{name, static_cast<size_t>(size)}, engine::HashKey({name, static_cast<size_t>(size)}), 0, 0};
+    const int64_t start = ThreadCpuNs();
+    space.SetString(0, key, {}, "xxx", engine::StringForm::kAuto, engine::kNoExpiry);
+    nanoseconds.push_back(static_cast<uint32_t>(ThreadCpuNs() - start));
+  }
+  std::sort(nanoseconds.begin(), nanoseconds.end());
+  std::printf("%llu inserts into one table: median %u ns, p99.9 %u ns, p99.9999 %u ns, longest %u ns\n",
+              static_cast<unsigned long long>(keys), nanoseconds[keys / 2], nanoseconds[keys - keys / 1000 - 1],
+              nanoseconds[keys - keys / 1000000 - 1], nanoseconds.back());
+}
+
 int Main(int argc, char** argv) {
   Settings settings;
   if (!ParseSettings(argc, argv, &settings)) {
     std::fprintf(stderr,
                  "usage: sherd_scale [--workers 1,2] [--shards N] [--keys N] [--pipeline N] [--seconds S] "
-                 "[--runs N] [--layout in-place|owner] [--seed N]\n");
+                 "[--runs N] [--layout in-place|owner] [--seed N] | --longest-insert N\n");
     return 2;
   }
   CycleClock::Calibrate();
   const uint8_t seed[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
   engine::SeedKeyHash(seed);
+  if (settings.longest_insert > 0) {
+    PrintLongestInsert(settings.longest_insert);
+    return 0;
+  }
   std::printf("%d shards, %llu keys, pipeline %d, 80 %% GET 20 %% SET, %s, median of %d runs of %.1f s\n",
               settings.shards, static_cast<unsigned long long>(settings.keys), settings.pipeline,
               settings.in_place ? "in place" : "on the owner", settings.runs, settings.seconds);
