@@ -52,7 +52,7 @@ function flagsWithoutNoEvict(frame: string): string {
 
 /** `serializedlength` of a DEBUG OBJECT line, and the line without it, without the address and the LRU figures. */
 function debugObjectLine(frame: string): { form: string; length: number } | undefined {
-  const match = /^\+Value at:0x[0-9a-f]+ (refcount:\d+ encoding:raw) serializedlength:(\d+) lru:\d+ lru_seconds_idle:\d+\r\n$/.exec(
+  const match = /^\+Value at:0x[0-9a-f]+ (refcount:\d+ encoding:(?:raw|embstr)) serializedlength:(\d+) lru:\d+ lru_seconds_idle:\d+\r\n$/.exec(
     frame,
   );
   return match ? { form: match[1] as string, length: Number(match[2]) } : undefined;
