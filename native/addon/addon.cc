@@ -284,8 +284,11 @@ Napi::Value Listen(const Napi::CallbackInfo& info) {
                      : server->ListenTcp(address.Get("address").As<Napi::String>().Utf8Value(),
                                          address.Get("port").As<Napi::Number>().Int32Value(), backlog);
   if (result.error != 0) {
-    Napi::Error error = Napi::Error::New(env, std::strerror(result.error));
-    error.Set("code", Napi::String::New(env, uv_err_name(-result.error)));
+    const bool is_unknown_name = std::strcmp(result.failed, "getaddrinfo") == 0;
+    Napi::Error error =
+        Napi::Error::New(env, is_unknown_name ? "Name or service not known" : std::strerror(result.error));
+    error.Set("code", Napi::String::New(env, is_unknown_name ? "ENOTFOUND" : uv_err_name(-result.error)));
+    error.Set("syscall", Napi::String::New(env, result.failed));
     error.ThrowAsJavaScriptException();
     return env.Undefined();
   }

@@ -623,17 +623,6 @@ constexpr HandlerRow kHandlers[] = {
 
 }  // namespace
 
-bool DebugAllowed(const engine::Engine& engine, const engine::Session& session) {
-  switch (engine.options().enable_debug_command.Get()) {
-    case engine::kDebugYes:
-      return true;
-    case engine::kDebugLocal:
-      return session.is_unix_socket || session.is_loopback;
-    default:
-      return false;
-  }
-}
-
 void SetDebugLog(DebugLog log) {
   // Release: pairs with the acquire in DebugLogLine().
   g_log.store(log, std::memory_order_release);

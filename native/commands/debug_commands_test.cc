@@ -2,6 +2,8 @@
 // values that redis-server 7.0.15 printed for the same data.
 #include "commands/debug_commands.h"
 
+#include "engine/debug_access.h"
+
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -68,17 +70,17 @@ TEST(debug_access_follows_the_option) {
   TestServer server;
   engine::Engine& engine = server.engine();
   engine::Session session;
-  EXPECT_FALSE(DebugAllowed(engine, session));
+  EXPECT_FALSE(engine::DebugAllowed(engine.options(), session));
   engine.options().enable_debug_command.Set(engine::kDebugLocal);
-  EXPECT_FALSE(DebugAllowed(engine, session));
+  EXPECT_FALSE(engine::DebugAllowed(engine.options(), session));
   session.is_loopback = true;
-  EXPECT_TRUE(DebugAllowed(engine, session));
+  EXPECT_TRUE(engine::DebugAllowed(engine.options(), session));
   session.is_loopback = false;
   session.is_unix_socket = true;
-  EXPECT_TRUE(DebugAllowed(engine, session));
+  EXPECT_TRUE(engine::DebugAllowed(engine.options(), session));
   session.is_unix_socket = false;
   engine.options().enable_debug_command.Set(engine::kDebugYes);
-  EXPECT_TRUE(DebugAllowed(engine, session));
+  EXPECT_TRUE(engine::DebugAllowed(engine.options(), session));
 }
 
 TEST(debug_digest_is_that_of_redis) {

@@ -54,20 +54,21 @@ Server::ListenResult Server::ListenTcp(const std::string& address, int port, int
   addrinfo* found = nullptr;
   const std::string port_text = std::to_string(port);
   if (getaddrinfo(is_any4 || is_any6 ? nullptr : address.c_str(), port_text.c_str(), &hints, &found) != 0) {
-    return {0, EADDRNOTAVAIL};
+    return {0, ENOENT, "getaddrinfo"};
   }
   ListenResult result{0, EADDRNOTAVAIL};
   for (addrinfo* at = found; at != nullptr; at = at->ai_next) {
     const int fd = socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
-      result.error = errno;
+      result = {0, errno, "socket"};
       continue;
     }
     const int one = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (at->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
-    if (bind(fd, at->ai_addr, at->ai_addrlen) != 0 || listen(fd, backlog) != 0) {
-      result.error = errno;
+    const bool is_bound = bind(fd, at->ai_addr, at->ai_addrlen) == 0;
+    if (!is_bound || listen(fd, backlog) != 0) {
+      result = {0, errno, is_bound ? "listen" : "bind"};
       close(fd);
       continue;
     }

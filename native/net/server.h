@@ -80,7 +80,8 @@ class Server final : public shard::Executor {
 
   struct ListenResult {
     int port = 0;
-    int error = 0;  // errno, 0 when bound
+    int error = 0;               // errno, 0 when bound
+    const char* failed = "bind";  // the call that failed: getaddrinfo, socket, bind, listen
   };
   ListenResult ListenTcp(const std::string& address, int port, int backlog);
   ListenResult ListenUnix(const std::string& path, int permissions, int backlog);

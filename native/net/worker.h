@@ -159,7 +159,6 @@ class Worker {
   void AddToWindow(const std::vector<std::string_view>& args, size_t end, int db);
   Outcome Dispatch(Connection* connection, const CommandSpec* spec, const engine::HandlerRow& row,
                    std::span<const std::string_view> args, const engine::Key* key);
-  bool IsDebugAllowed(const engine::Session& session) const;
   void SendError(Connection* connection, std::string_view text);
   void Park(Connection* connection);
   bool IsLargeArgument(std::string_view arg) const;

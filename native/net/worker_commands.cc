@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/strings.h"
+#include "engine/debug_access.h"
 #include "engine/errors.h"
 #include "net/worker.h"
 
@@ -16,11 +17,6 @@ constexpr size_t kWindow = 16;
 // How often a busy lease is looked at before its command is queued. A holder needs some 300 ns for a
 // short command; queueing costs more than that on both sides.
 constexpr int kLeaseSpins = 24;
-
-constexpr std::string_view kDebugRefused =
-    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it "
-    "from a local connection, otherwise you need to set this option in the configuration file, and then "
-    "restart the server.";
 
 inline void SpinPause() {
 #if defined(__x86_64__)
@@ -197,8 +193,8 @@ bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
   std::string text;
   if (bad_arity) {
     text = "ERR wrong number of arguments for '" + std::string(spec->full_name) + "' command";
-  } else if (is_debug && !IsDebugAllowed(session)) {
-    text = kDebugRefused;
+  } else if (is_debug && !engine::DebugAllowed(engine_.options(), session)) {
+    text = engine::kDebugNotAllowed;
   } else if (no_auth) {
     text = engine::errors::kNoAuth;
   } else {
@@ -207,11 +203,6 @@ bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
   engine_.command_counters(index_, static_cast<size_t>(spec->id)).rejected_calls.Increment();
   SendError(connection, text);
   return true;
-}
-
-bool Worker::IsDebugAllowed(const engine::Session& session) const {
-  const int64_t access = engine_.options().enable_debug_command.Get();
-  return access == engine::kDebugYes || (access == engine::kDebugLocal && session.is_loopback);
 }
 
 void Worker::SendError(Connection* connection, std::string_view text) {

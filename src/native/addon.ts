@@ -85,7 +85,7 @@ export interface NativeAddon {
   /** Sets a run-time option by its redis.conf name (those in ENGINE_OPTIONS). Any thread. Strings are for
    *  `requirepass` and `client-output-buffer-limit` ("normal 0 0 0 slave … pubsub …" as CONFIG GET prints it). */
   setOption(engine: number, name: string, value: number | bigint | string): void;
-  /** Binds a listener; returns the bound port (0 for unix). Throws Error with `code` (EADDRINUSE …). Main thread. */
+  /** Binds a listener; returns the bound port (0 for unix). Throws Error with `code` (EADDRINUSE …, ENOTFOUND for a name) and `syscall`. Main thread. */
   listen(engine: number, address: ListenAddress): number;
   /** Closes all listeners (before shutdown or rebind). Main thread. */
   closeListeners(engine: number): void;

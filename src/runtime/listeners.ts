@@ -46,7 +46,8 @@ export function listenTcp(addon: NativeAddon, engine: number, config: ConfigStor
       boundCount++;
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code ?? '';
-      const reason = `bind: ${systemErrorText(error)}`;
+      const { syscall = 'bind' } = error as NodeJS.ErrnoException;
+      const reason = code === 'ENOTFOUND' ? (error as Error).message : `${syscall}: ${systemErrorText(error)}`;
       logger.log('warning', `Warning: Could not create server TCP listening socket ${shown}:${port}: ${reason}`);
       if (code === 'EADDRNOTAVAIL' && isOptional) continue;
       if (ABSENT.has(code) && code !== 'EADDRNOTAVAIL') continue;
