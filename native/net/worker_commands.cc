@@ -36,7 +36,10 @@ std::string_view Clip(std::string_view text, size_t max = 128) {
 // ---- Parse ahead ----
 
 size_t Worker::Serve(Connection* connection, std::string_view input) {
-  if (__builtin_expect(connection->ignores_input, 0)) return input.size();
+  // After QUIT, a kill or a protocol error nothing more of this client runs, whatever it has sent.
+  if (__builtin_expect(connection->ignores_input || connection->session.close_after_reply, 0)) {
+    return input.size();
+  }
   size_t consumed = 0;
   while (connection->state == ConnectionState::kActive) {
     resp::ParseStatus status;
