@@ -316,7 +316,11 @@ class SocketClient {
       if (sent < 0 && errno != EAGAIN) break;  // closed by the server
       idle = sent > 0 ? 0 : idle + 1;
       rig_.Pump();
+      // The kernel may take its time to open a window again.
+      pollfd waits = {fd_, POLLOUT, 0};
+      if (idle > 10) poll(&waits, 1, 1);
     }
+    EXPECT_TRUE(bytes.empty() || errno != EAGAIN);
     for (int i = 0; i < 3; i++) rig_.Pump();
   }
   /// Reads until `count` whole replies are there, or the server hangs up, or nothing comes for a second.
