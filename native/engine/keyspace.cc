@@ -188,6 +188,16 @@ char* Keyspace::MutableString(int db_index, const Key& key, Handle& handle, size
     entry->epoch = epoch_;
     return block->data();
   }
+  if (entry->is_inline() && size <= Entry::kInlineMax &&
+      Entry::NeedsWide(key.name.size(), size, true) == ((entry->flags & Entry::kWide) != 0) &&
+      SlabHeap::GoodSize(entry->AllocationSize()) ==
+          SlabHeap::GoodSize(entry->AllocationSize() - old.size() + size)) {
+    if (size > kept) std::memset(entry->inline_value() + kept, 0, size - kept);
+    entry->SetInlineLength(size);
+    entry->SetType(Type::kString, Encoding::kRaw);
+    entry->epoch = epoch_;
+    return entry->inline_value();
+  }
   if (size <= Entry::kInlineMax) {
     Entry* grown = AllocateEntry(key.name, expiry_ms != kNoExpiry, true, size);
     grown->SetType(Type::kString, Encoding::kRaw);
