@@ -25,6 +25,7 @@
 #include "base/check.h"
 #include "base/numbers.h"
 #include "command_table/command_table.h"
+#include "commands/client_info.h"
 #include "commands/registry.h"
 #include "net/server.h"
 #include "net/worker.h"
@@ -57,8 +58,9 @@ inline size_t ReplySize(std::string_view bytes, int depth = 0) {
     if (bytes.size() < size) return 0;
     return bytes.substr(size - 2, 2) == "\r\n" ? size : kBad;
   }
-  if (std::strchr("*%~>", type) == nullptr) return kBad;
+  if (std::strchr("*%~>|", type) == nullptr) return kBad;
   if (type == '%') count *= 2;
+  if (type == '|') count = count * 2 + 1;  // an attribute belongs to the reply behind it
   for (int64_t i = 0; i < count; i++) {
     const size_t element = ReplySize(bytes.substr(size), depth + 1);
     if (element == 0 || element == kBad) return element;
@@ -102,6 +104,7 @@ class ServerRig {
     CHECK(counters_ != nullptr);
     std::memset(counters_.get(), 0, size);
     config.counter_memory = counters_.get();
+    client_describer = net::DescribeSession;  // as the addon does
     server_ = std::make_unique<net::Server>(config, &Handlers());
     for (int i = 0; i < options.workers; i++) {
       worker(i).Start([this, i](net::ControlCall&& call) {
