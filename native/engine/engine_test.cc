@@ -1,4 +1,5 @@
-// The engine's shared parts: options by name, text options, the layout of the counters, slots and shards.
+// The engine's shared parts: options by name, text options, the layout of the counters, slots and
+// shards.
 #include "engine/engine.h"
 
 #include <cstdlib>
@@ -44,9 +45,9 @@ class TestEngine {
 TEST(engine_options_are_found_by_their_names) {
   Options options;
   std::set<Option*> seen;
-#define SHERD_CHECK_OPTION(field, name, initial)          \
-  EXPECT_TRUE(options.Find(name) == &options.field);      \
-  EXPECT_EQ(options.field.Get(), int64_t{initial});       \
+#define SHERD_CHECK_OPTION(field, name, initial)     \
+  EXPECT_TRUE(options.Find(name) == &options.field); \
+  EXPECT_EQ(options.field.Get(), int64_t{initial});  \
   EXPECT_TRUE(seen.insert(options.Find(name)).second);
   SHERD_OPTIONS(SHERD_CHECK_OPTION)
 #undef SHERD_CHECK_OPTION
@@ -88,8 +89,9 @@ TEST(engine_password_matches_itself_alone) {
   engine->SetPassword(password);
   EXPECT_TRUE(engine->has_password());
   EXPECT_TRUE(engine->PasswordMatches(password));
-  for (const std::string& other : {std::string(), std::string("pass"), password + "x", password + password,
-                                   std::string("pass\0wore", 9), std::string("Pass\0word", 9)}) {
+  for (const std::string& other :
+       {std::string(), std::string("pass"), password + "x", password + password,
+        std::string("pass\0wore", 9), std::string("Pass\0word", 9)}) {
     EXPECT_FALSE(engine->PasswordMatches(other));
   }
   engine->SetPassword("aa");
@@ -122,7 +124,8 @@ TEST(engine_counters_lie_where_the_layout_says) {
   }
   for (ShardId shard = 0; shard < 4; shard++) {
     add(&engine->shard_counters(shard), sizeof(ShardCounters));
-    for (int db = 0; db < 5; db++) add(&engine->database_counters(shard, db), sizeof(DatabaseCounters));
+    for (int db = 0; db < 5; db++)
+      add(&engine->database_counters(shard, db), sizeof(DatabaseCounters));
   }
   EXPECT_EQ(cells.size() * sizeof(Counter), layout.total_bytes());
   EXPECT_TRUE(static_cast<const void*>(&engine->worker_counters(0)) == engine.memory());

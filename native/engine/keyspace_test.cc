@@ -1,8 +1,9 @@
-// The keyspace against a naive twin: random operations on two keyspaces with several databases, then the
-// same keys, bytes, encodings and expiries on both sides, sound structures, and every byte given back.
+// The keyspace against a naive twin: random operations on two keyspaces with several databases,
+// then the same keys, bytes, encodings and expiries on both sides, sound structures, and every byte
+// given back.
 //
-// Few keys and lengths around the borders (embstr 44, narrow header 255, inline 1024, shared 16 KB) make
-// histories collide. The twin is a std::map and shares no code with the keyspace.
+// Few keys and lengths around the borders (embstr 44, narrow header 255, inline 1024, shared 16 KB)
+// make histories collide. The twin is a std::map and shares no code with the keyspace.
 #include "engine/keyspace.h"
 
 #include <atomic>
@@ -49,8 +50,9 @@ class Bench {
  public:
   Bench() {
     for (int i = 0; i < kSpaces; i++) {
-      spaces_.push_back(std::make_unique<Keyspace>(static_cast<ShardId>(i), kDatabases, &shard_counters_[i],
-                                                   database_counters_[i], &initial_clock_));
+      spaces_.push_back(std::make_unique<Keyspace>(static_cast<ShardId>(i), kDatabases,
+                                                   &shard_counters_[i], database_counters_[i],
+                                                   &initial_clock_));
       used_at_start_[i] = spaces_.back()->heap().used_bytes();
     }
   }
@@ -99,7 +101,8 @@ class Bench {
       EXPECT_EQ(StringLength(entry), value.bytes.size());
       EXPECT_EQ(entry.encoding(), value.encoding);
       EXPECT_EQ(entry.expiry_ms(), value.expiry_ms);
-      EXPECT_GE(space(i).MemoryUsage(entry), name.size() + (value.encoding == Encoding::kInt ? 8 : value.bytes.size()));
+      EXPECT_GE(space(i).MemoryUsage(entry),
+                name.size() + (value.encoding == Encoding::kInt ? 8 : value.bytes.size()));
       expires += value.expiry_ms != kNoExpiry ? 1 : 0;
     }
     const Database& database = space(i).db(db);
@@ -135,7 +138,8 @@ class Player {
   }
   std::string RandomBytes() {
     if (random_.OneIn(5)) return std::to_string(random_.Between(-1000, 1000));
-    static constexpr size_t kLengths[] = {0, 1, 43, 44, 45, 254, 255, 256, 1023, 1024, 1025, 20'480};
+    static constexpr size_t kLengths[] = {0,   1,   43,   44,   45,   254,
+                                          255, 256, 1023, 1024, 1025, 20'480};
     size_t size = kLengths[random_.Below(std::size(kLengths))];
     if (random_.OneIn(3)) size = random_.Below(300);
     return std::string(size, static_cast<char>('a' + random_.Below(26)));
@@ -179,7 +183,8 @@ void Player::Set() {
       break;
     }
     default: {
-      static constexpr StringForm kForms[] = {StringForm::kAuto, StringForm::kPlain, StringForm::kRaw};
+      static constexpr StringForm kForms[] = {StringForm::kAuto, StringForm::kPlain,
+                                              StringForm::kRaw};
       const StringForm form = kForms[random_.Below(3)];
       handle_ = space().SetString(db_, key, handle_, bytes, form, expiry_ms);
       model()[name_] = {bytes, EncodingOf(bytes, form), expiry_ms};
@@ -300,7 +305,8 @@ void Player::FlushAll() {
       const size_t pending = space().deferred_free_objects();
       space().Flush(db_, lazy);
       EXPECT_EQ(space().deferred_free_objects(), pending + (lazy ? keys : 0));
-      EXPECT_EQ(bench_.counters(i_).lazyfree_pending_objects.Get(), uint64_t{space().deferred_free_objects()});
+      EXPECT_EQ(bench_.counters(i_).lazyfree_pending_objects.Get(),
+                uint64_t{space().deferred_free_objects()});
       model().clear();
     }
   }
@@ -360,7 +366,9 @@ TEST(keyspace_large_string_in_an_output_outlives_every_change) {
       case 1: std::memset(space.MutableString(0, key, handle, 10), 'n', 10); break;
       case 2: std::memset(space.MutableString(0, key, handle, 90'000), 'n', 90'000); break;
       case 3: space.SetString(0, key, handle, "n", StringForm::kAuto, kNoExpiry); break;
-      case 4: space.SetString(0, key, handle, std::string(30'000, 'n'), StringForm::kAuto, 5); break;
+      case 4:
+        space.SetString(0, key, handle, std::string(30'000, 'n'), StringForm::kAuto, 5);
+        break;
       case 5: space.Erase(0, handle, true); break;
       case 6: space.Flush(0, true); break;
       default: space.MoveEntry(0, handle, bench.space(1), 2, Bench::MakeKey("other")); break;
@@ -424,12 +432,14 @@ TEST(entry_layout_holds_for_every_combination) {
         Handle handle = space.SetString(1, key, {}, value, StringForm::kAuto, expiry_ms);
         const Entry& entry = *handle.entry();
         const bool is_inline = value_length <= Entry::kInlineMax;
-        EXPECT_EQ((entry.flags & Entry::kWide) != 0, key_length > 255 || (is_inline && value_length > 255));
+        EXPECT_EQ((entry.flags & Entry::kWide) != 0,
+                  key_length > 255 || (is_inline && value_length > 255));
         EXPECT_EQ(entry.is_inline(), is_inline);
         EXPECT_EQ(entry.key(), std::string_view(name));
         EXPECT_EQ(entry.expiry_ms(), expiry_ms);
         EXPECT_EQ(entry.clock24(), uint32_t{7});
-        EXPECT_EQ(entry.AllocationSize(), Entry::SizeFor(key_length, expiry_ms != kNoExpiry, is_inline, value_length));
+        EXPECT_EQ(entry.AllocationSize(),
+                  Entry::SizeFor(key_length, expiry_ms != kNoExpiry, is_inline, value_length));
         IntegerText text;
         EXPECT_TRUE(StringBytes(entry, &text) == value);
         space.Validate();
@@ -485,14 +495,17 @@ TEST(keyspace_expiry_is_past_its_millisecond) {
 TEST(keyspace_lfu_counter_grows_slowly_and_decays) {
   Bench bench;
   Random random(test::Seed());
-  Entry* entry = bench.space(0).SetString(0, Bench::MakeKey("k"), {}, "v", StringForm::kAuto, kNoExpiry).entry();
+  Entry* entry = bench.space(0)
+                     .SetString(0, Bench::MakeKey("k"), {}, "v", StringForm::kAuto, kNoExpiry)
+                     .entry();
   AccessClock clock;
   clock.is_lfu = true;
   clock.lfu_minutes = 65'530;
   entry->set_clock24(clock.lfu_minutes << 8 | 5);
   Keyspace::Touch(entry, clock, UINT32_MAX);  // certain below 6
   EXPECT_EQ(Keyspace::LfuFrequency(*entry, clock), uint8_t{6});
-  for (int i = 0; i < 1'000'000; i++) Keyspace::Touch(entry, clock, static_cast<uint32_t>(random.Next()));
+  for (int i = 0; i < 1'000'000; i++)
+    Keyspace::Touch(entry, clock, static_cast<uint32_t>(random.Next()));
   // Redis's documentation: factor 10, a million hits: 255; a thousand: 18.
   EXPECT_EQ(Keyspace::LfuFrequency(*entry, clock), uint8_t{255});
   clock.lfu_minutes = 4;  // ten minutes on, round the 16 bits

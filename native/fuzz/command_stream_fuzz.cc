@@ -1,17 +1,18 @@
 // Fuzz target of the whole engine: streams of commands from the command table through a worker.
 //
-// The input is a program: its bytes choose commands, how many arguments they get, and which, from a pool
-// of edge values, names of options and keys, and literal bytes of the input. So every input is a
-// well-formed request stream (the request parser has a target of its own), every command is reached by
-// one byte, and mutations change one decision at a time. The stream is cut where the input says.
+// The input is a program: its bytes choose commands, how many arguments they get, and which, from a
+// pool of edge values, names of options and keys, and literal bytes of the input. So every input is
+// a well-formed request stream (the request parser has a target of its own), every command is
+// reached by one byte, and mutations change one decision at a time. The stream is cut where the
+// input says.
 //
-// CHECKed: the server lives; each command is answered by exactly one whole reply (errors included) and
-// nothing is left over; all structures are sound; FLUSHALL gives every byte back.
+// CHECKed: the server lives; each command is answered by exactly one whole reply (errors included)
+// and nothing is left over; all structures are sound; FLUSHALL gives every byte back.
 //
-// Left out: what ends or stops the server on purpose (DEBUG SLEEP, SEGFAULT, ASSERT, PANIC), what takes
-// long (STRINGMATCH-TEST), and CLIENT REPLY, which takes replies away (worker_test has it). Control
-// commands are answered with +OK. The clock stands still but for what the input says, so that an input
-// replays; the server is one for all inputs, since each leaves it empty.
+// Left out: what ends or stops the server on purpose (DEBUG SLEEP, SEGFAULT, ASSERT, PANIC), what
+// takes long (STRINGMATCH-TEST), and CLIENT REPLY, which takes replies away (worker_test has it).
+// Control commands are answered with +OK. The clock stands still but for what the input says, so
+// that an input replays; the server is one for all inputs, since each leaves it empty.
 #include <iterator>
 #include <string>
 #include <string_view>
@@ -54,27 +55,96 @@ class Decisions {
 constexpr std::string_view kKeys[] = {"a", "b", "{a}c", "d", "", "__proto__"};
 
 constexpr std::string_view kNumbers[] = {
-    "0", "1", "-1", "2", "3", "10", "15", "16", "100", "-100", "1000", "4095", "2147483647", "2147483648",
-    "9223372036854775807", "-9223372036854775808", "9223372036854775808", "1700000000", "1700000000100",
-    "0.5", "-3.25", "1e10", "1e400", "nan", "inf", "+1", " 1", "01", "-0", "0x10", "1.", "",
+    "0",
+    "1",
+    "-1",
+    "2",
+    "3",
+    "10",
+    "15",
+    "16",
+    "100",
+    "-100",
+    "1000",
+    "4095",
+    "2147483647",
+    "2147483648",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "9223372036854775808",
+    "1700000000",
+    "1700000000100",
+    "0.5",
+    "-3.25",
+    "1e10",
+    "1e400",
+    "nan",
+    "inf",
+    "+1",
+    " 1",
+    "01",
+    "-0",
+    "0x10",
+    "1.",
+    "",
 };
 
 constexpr std::string_view kWords[] = {
-    "EX", "PX", "EXAT", "PXAT", "NX", "XX", "GT", "LT", "GET", "KEEPTTL", "PERSIST", "REPLACE", "DB", "MATCH",
-    "COUNT", "TYPE", "string", "ASYNC", "SYNC", "LEN", "IDX", "MINMATCHLEN", "WITHMATCHLEN", "AUTH", "default",
-    "SETNAME", "name", "lib-name", "lib-ver", "ON", "OFF", "HELP", "SAMPLES", "*", "?", "[a-c]*", "h[^e]llo",
-    "full", "fast", "2", "3", "with space", "with\r\nbreak",
+    "EX",
+    "PX",
+    "EXAT",
+    "PXAT",
+    "NX",
+    "XX",
+    "GT",
+    "LT",
+    "GET",
+    "KEEPTTL",
+    "PERSIST",
+    "REPLACE",
+    "DB",
+    "MATCH",
+    "COUNT",
+    "TYPE",
+    "string",
+    "ASYNC",
+    "SYNC",
+    "LEN",
+    "IDX",
+    "MINMATCHLEN",
+    "WITHMATCHLEN",
+    "AUTH",
+    "default",
+    "SETNAME",
+    "name",
+    "lib-name",
+    "lib-ver",
+    "ON",
+    "OFF",
+    "HELP",
+    "SAMPLES",
+    "*",
+    "?",
+    "[a-c]*",
+    "h[^e]llo",
+    "full",
+    "fast",
+    "2",
+    "3",
+    "with space",
+    "with\r\nbreak",
 };
 
 constexpr std::string_view kDebugWords[] = {
-    "DICT-RESIZING", "DIGEST", "DIGEST-VALUE", "ERROR", "HTSTATS", "HTSTATS-KEY", "LOG", "OBJECT",
-    "PAUSE-CRON", "POPULATE", "PROTOCOL", "REPLYBUFFER", "RINGS", "SDSLEN", "SET-ACTIVE-EXPIRE", "SHARDS",
-    "VALIDATE", "HELP", "NOSUCH",
+    "DICT-RESIZING", "DIGEST",      "DIGEST-VALUE", "ERROR",      "HTSTATS",
+    "HTSTATS-KEY",   "LOG",         "OBJECT",       "PAUSE-CRON", "POPULATE",
+    "PROTOCOL",      "REPLYBUFFER", "RINGS",        "SDSLEN",     "SET-ACTIVE-EXPIRE",
+    "SHARDS",        "VALIDATE",    "HELP",         "NOSUCH",
 };
 
 constexpr std::string_view kProtocolWords[] = {
-    "string", "integer", "double", "bignum", "null", "array", "set", "map", "attrib", "push", "verbatim",
-    "true", "false", "nosuch",
+    "string", "integer", "double", "bignum",   "null", "array", "set",
+    "map",    "attrib",  "push",   "verbatim", "true", "false", "nosuch",
 };
 
 template <size_t kSize>
@@ -118,6 +188,12 @@ std::vector<std::string> DebugCommand(Decisions& decisions) {
   return words;
 }
 
+bool IsKeyPosition(const CommandSpec& spec, int position) {
+  if (spec.first_key <= 0 || position < spec.first_key) return false;
+  if (spec.last_key > 0 && position > spec.last_key) return false;
+  return spec.key_step <= 1 || (position - spec.first_key) % spec.key_step == 0;
+}
+
 std::vector<std::string> Command(Decisions& decisions) {
   static const std::vector<const CommandSpec*> candidates = Candidates();
   const CommandSpec& spec = *candidates[decisions.Byte() % candidates.size()];
@@ -134,7 +210,12 @@ std::vector<std::string> Command(Decisions& decisions) {
   if (spec.arity < 0) wanted = least + choice;
   if (spec.arity >= 0 && choice == 7) wanted = least + 1;
   if (choice == 6) wanted = least > 1 ? least - 1 : 1;
-  while (words.size() < wanted) words.push_back(Argument(decisions));
+  while (words.size() < wanted) {
+    // Where a key belongs there is one, nearly always: commands that miss do little.
+    const bool is_key = IsKeyPosition(spec, static_cast<int>(words.size()));
+    words.push_back(is_key && decisions.Below(8) != 0 ? Pick(decisions, kKeys)
+                                                      : Argument(decisions));
+  }
   return words;
 }
 

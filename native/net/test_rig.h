@@ -1,16 +1,17 @@
-// What tests need to drive a Server without node: workers, connections without sockets, and a reader of
-// replies.
+// What tests need to drive a Server without node: workers, connections without sockets, and a
+// reader of replies.
 //
 //   test::ServerRig rig({.workers = 2, .shards = 4});
 //   test::DetachedClient client(rig, 0);
 //   EXPECT_EQ(client.Run(test::Line({"SET", "k", "v"})), "+OK\r\n");
 //
-// ServerRig owns the counters' memory, the server and its started workers. Control commands are answered
-// with +OK at once, unless the test takes them over (on_control). A DetachedClient is a connection whose
-// bytes come through Worker::ServeBytes; it keeps what the worker has not consumed, as a socket would.
+// ServerRig owns the counters' memory, the server and its started workers. Control commands are
+// answered with +OK at once, unless the test takes them over (on_control). A DetachedClient is a
+// connection whose bytes come through Worker::ServeBytes; it keeps what the worker has not
+// consumed, as a socket would.
 //
-// Thread: whoever drives a worker drives it alone. Pump() drives all of them from one thread, which is
-// what single-threaded tests do; the stress scenarios give each thread a worker instead.
+// Thread: whoever drives a worker drives it alone. Pump() drives all of them from one thread, which
+// is what single-threaded tests do; the stress scenarios give each thread a worker instead.
 #pragma once
 
 #include <cstdlib>
@@ -74,7 +75,8 @@ inline std::vector<std::string> CutReplies(std::string_view bytes) {
   std::vector<std::string> replies;
   while (!bytes.empty()) {
     const size_t size = ReplySize(bytes);
-    CHECK_MSG(size != 0 && size != std::string_view::npos, "output does not end with a whole reply");
+    CHECK_MSG(size != 0 && size != std::string_view::npos,
+              "output does not end with a whole reply");
     replies.emplace_back(bytes.substr(0, size));
     bytes.remove_prefix(size);
   }
@@ -96,9 +98,9 @@ class ServerRig {
     config.shards = options.shards;
     config.databases = options.databases;
     config.in_place = options.in_place;
-    const engine::CounterLayout layout{static_cast<size_t>(options.workers),
-                                       static_cast<size_t>(options.shards),
-                                       static_cast<size_t>(options.databases), AllCommands().size()};
+    const engine::CounterLayout layout{
+        static_cast<size_t>(options.workers), static_cast<size_t>(options.shards),
+        static_cast<size_t>(options.databases), AllCommands().size()};
     const size_t size = (layout.total_bytes() + 63) / 64 * 64;
     counters_.reset(static_cast<std::byte*>(std::aligned_alloc(64, size)));
     CHECK(counters_ != nullptr);
@@ -210,7 +212,8 @@ class DetachedClient {
     }
     return bytes;
   }
-  /// Sends, waits for all that was sent to be answered (driving every worker), and takes the output.
+  /// Sends, waits for all that was sent to be answered (driving every worker), and takes the
+  /// output.
   std::string Run(std::string_view bytes) {
     Send(bytes);
     Settle();

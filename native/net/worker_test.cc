@@ -1,10 +1,10 @@
-// The worker from bytes to replies, in one process and on one thread: what pipelines, windows, parking,
-// reply modes and big arguments must come to, in the layout that executes in place and in the one that
-// sends everything to the owner.
+// The worker from bytes to replies, in one process and on one thread: what pipelines, windows,
+// parking, reply modes and big arguments must come to, in the layout that executes in place and in
+// the one that sends everything to the owner.
 //
-// Method: the same bytes give the same replies however they are cut. Where the interplay with a socket
-// is the point (output limits, reads that end inside a command, killed clients), a loopback listener is
-// driven from the same thread.
+// Method: the same bytes give the same replies however they are cut. Where the interplay with a
+// socket is the point (output limits, reads that end inside a command, killed clients), a loopback
+// listener is driven from the same thread.
 #include "net/worker.h"
 
 #include <arpa/inet.h>
@@ -113,7 +113,8 @@ TEST(worker_takes_any_number_of_commands_at_once) {
   }
 }
 
-// Reads see the writes of their own connection across shards, whatever takes a ring and what does not.
+// Reads see the writes of their own connection across shards, whatever takes a ring and what does
+// not.
 TEST(worker_random_pipelines_are_answered_in_order) {
   Random random(test::Seed());
   for (const RigOptions& layout : kLayouts) {
@@ -135,7 +136,8 @@ TEST(worker_random_pipelines_are_answered_in_order) {
           const size_t other = random.Below(20);
           pipeline += Line({"MGET", name, "key" + std::to_string(other)});
           expected += "*2\r\n";
-          for (const size_t k : {key, other}) expected += values[k].empty() ? "$-1\r\n" : Bulk(values[k]);
+          for (const size_t k : {key, other})
+            expected += values[k].empty() ? "$-1\r\n" : Bulk(values[k]);
         } else {
           pipeline += Line({"GET", name});
           expected += values[key].empty() ? "$-1\r\n" : Bulk(values[key]);
@@ -186,7 +188,8 @@ TEST(worker_command_on_several_shards_waits_for_all_of_them) {
       EXPECT_TRUE(client.is_parked());
       EXPECT_EQ(client.Take(), "");
     }
-    EXPECT_EQ(client.Run(""), "+OK\r\n*4\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n$1\r\nd\r\n+OK\r\n:0\r\n");
+    EXPECT_EQ(client.Run(""),
+              "+OK\r\n*4\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n$1\r\nd\r\n+OK\r\n:0\r\n");
   }
 }
 
@@ -214,16 +217,19 @@ TEST(worker_client_reply_covers_whatever_way_a_command_takes) {
     ServerRig rig(layout);
     DetachedClient client(rig, 0);
     std::string pipeline = Line({"CLIENT", "REPLY", "OFF"});
-    for (int shard = 0; shard < layout.shards; shard++) pipeline += Line({"SET", rig.KeyOn(shard), "v"});
+    for (int shard = 0; shard < layout.shards; shard++)
+      pipeline += Line({"SET", rig.KeyOn(shard), "v"});
     pipeline += Line({"NOSUCH"}) + Line({"GET"}) + Line({"CONFIG", "GET", "x"}) + Line({"DBSIZE"}) +
-                Line({"CLIENT", "REPLY", "SKIP"}) + Line({"PING"}) + Line({"CLIENT", "REPLY", "ON"});
+                Line({"CLIENT", "REPLY", "SKIP"}) + Line({"PING"}) +
+                Line({"CLIENT", "REPLY", "ON"});
     for (int shard = 0; shard < layout.shards; shard++) {
       // SKIP covers one command, whether it runs here, on the owner or in the control plane.
       pipeline += Line({"CLIENT", "REPLY", "SKIP"}) + Line({"GET", rig.KeyOn(shard)}) +
                   Line({"GET", rig.KeyOn(shard)});
     }
-    pipeline += Line({"CLIENT", "REPLY", "SKIP"}) + Line({"CONFIG", "GET", "x"}) + Line({"DBSIZE"}) +
-                Line({"CLIENT", "REPLY", "SKIP"}) + Line({"NOSUCH"}) + Line({"ECHO", "end"});
+    pipeline += Line({"CLIENT", "REPLY", "SKIP"}) + Line({"CONFIG", "GET", "x"}) +
+                Line({"DBSIZE"}) + Line({"CLIENT", "REPLY", "SKIP"}) + Line({"NOSUCH"}) +
+                Line({"ECHO", "end"});
     std::string expected = "+OK\r\n";
     for (int shard = 0; shard < layout.shards; shard++) expected += Bulk("v");
     expected += ":" + std::to_string(layout.shards) + "\r\n$3\r\nend\r\n";
@@ -243,8 +249,8 @@ TEST(worker_auth_and_reset_count_from_the_next_command_of_a_window) {
     const std::string noauth = "-NOAUTH Authentication required.\r\n";
     const std::string pipeline =
         Line({"GET", "a"}) + Line({"AUTH", "secret"}) + Line({"SET", "a", "1"}) +
-        Line({"MSET", "1", "1", "2", "2", "3", "3", "4", "4", "5", "5", "6", "6"}) + Line({"RESET"}) +
-        Line({"SET", "a", "2"}) + Line({"AUTH", "wrong"}) + Line({"GET", "a"}) +
+        Line({"MSET", "1", "1", "2", "2", "3", "3", "4", "4", "5", "5", "6", "6"}) +
+        Line({"RESET"}) + Line({"SET", "a", "2"}) + Line({"AUTH", "wrong"}) + Line({"GET", "a"}) +
         Line({"AUTH", "default", "secret"}) + Line({"GET", "a"}) + Line({"RESET"}) +
         Line({"MSET", "1", "1", "2", "2", "3", "3", "4", "4", "5", "5", "6", "6"}) + Line({"PING"});
     const std::string expected =
@@ -266,7 +272,8 @@ TEST(worker_runs_nothing_behind_quit) {
   for (const RigOptions& layout : kLayouts) {
     ServerRig rig(layout);
     DetachedClient client(rig, 0);
-    EXPECT_EQ(client.Run(Line({"SET", "a", "1"}) + Line({"QUIT"}) + Line({"INCR", "a"})), "+OK\r\n+OK\r\n");
+    EXPECT_EQ(client.Run(Line({"SET", "a", "1"}) + Line({"QUIT"}) + Line({"INCR", "a"})),
+              "+OK\r\n+OK\r\n");
     EXPECT_TRUE(client.is_closing());
     DetachedClient other(rig, 0);
     EXPECT_EQ(other.Run(Line({"GET", "a"})), Bulk("1"));
@@ -295,7 +302,8 @@ class SocketClient {
     fd_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(fd_ >= 0);
     // A small window, so that a slow reader's replies pile up on the server's side.
-    if (receive_bytes > 0) setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes);
+    if (receive_bytes > 0)
+      setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes);
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(static_cast<uint16_t>(port));
@@ -323,7 +331,8 @@ class SocketClient {
     EXPECT_TRUE(bytes.empty() || errno != EAGAIN);
     for (int i = 0; i < 3; i++) rig_.Pump();
   }
-  /// Reads until `count` whole replies are there, or the server hangs up, or nothing comes for a second.
+  /// Reads until `count` whole replies are there, or the server hangs up, or nothing comes for a
+  /// second.
   std::string Read(size_t count) {
     std::string bytes;
     size_t seen = 0;
@@ -402,7 +411,8 @@ TEST(worker_socket_keeps_input_between_reads) {
       expected += "+OK\r\n" + Bulk(value);
     }
     for (std::string_view rest = pipeline; !rest.empty();) {
-      const size_t piece = std::min<size_t>(rest.size(), 1 + random.Below(random.OneIn(4) ? 70000 : 50));
+      const size_t piece =
+          std::min<size_t>(rest.size(), 1 + random.Below(random.OneIn(4) ? 70000 : 50));
       client.Send(rest.substr(0, piece));
       rest.remove_prefix(piece);
     }
@@ -418,26 +428,27 @@ TEST(worker_socket_big_arguments_arrive_whole) {
     ListeningRig rig(layout);
     const size_t used = rig.UsedBytes();
     SocketClient client(rig, rig.port());
-    for (const size_t size : {size_t{32} << 10, (size_t{32} << 10) - 1, size_t{100'000}, size_t{1} << 20,
-                              (size_t{3} << 20) + 17}) {
+    for (const size_t size : {size_t{32} << 10, (size_t{32} << 10) - 1, size_t{100'000},
+                              size_t{1} << 20, (size_t{3} << 20) + 17}) {
       std::string value(size, '\0');
       for (size_t i = 0; i < size; i++) value[i] = static_cast<char>(i * 31 >> 3);
       const std::string set = Line({"SET", "big", value});
       const std::string pipeline =
           Line({"SET", "small", "1"}) + set + Line({"STRLEN", "big"}) + Line({"GET", "big"}) +
-          Line({"APPEND", "big", value}) + Line({"STRLEN", "big"}) + Line({"SETRANGE", "big", "1", value}) +
-          Line({"GETSET", "big", value}) + Line({"MSET", "other", "x", "big", value}) +
-          Line({"GET", value}) + Line({"ECHO", value}) + Line({"NOSUCH", value}) + Line({"PING", "a", value}) +
+          Line({"APPEND", "big", value}) + Line({"STRLEN", "big"}) +
+          Line({"SETRANGE", "big", "1", value}) + Line({"GETSET", "big", value}) +
+          Line({"MSET", "other", "x", "big", value}) + Line({"GET", value}) +
+          Line({"ECHO", value}) + Line({"NOSUCH", value}) + Line({"PING", "a", value}) +
           Line({"CLIENT", "REPLY", "SKIP"}) + Line({"SET", "big2", value}) + Line({"GET", "big2"}) +
           Line({"SETNX", "big2", value}) + Line({"INCRBY", "small", value}) + Line({"PING"});
       const std::string shown(value.c_str());
       const std::string n = std::to_string(size);
       const std::string expected =
-          "+OK\r\n+OK\r\n:" + n + "\r\n" + Bulk(value) + ":" + std::to_string(2 * size) + "\r\n:" +
-          std::to_string(2 * size) + "\r\n:" + std::to_string(2 * size) + "\r\n" +
-          Bulk(value.substr(0, 1) + value + value.substr(1)) +
-          "+OK\r\n$-1\r\n" + Bulk(value) + "-ERR unknown command 'NOSUCH', with args beginning with: '" +
-          shown.substr(0, 128) + "' \r\n-ERR wrong number of arguments for 'ping' command\r\n" + Bulk(value) +
+          "+OK\r\n+OK\r\n:" + n + "\r\n" + Bulk(value) + ":" + std::to_string(2 * size) +
+          "\r\n:" + std::to_string(2 * size) + "\r\n:" + std::to_string(2 * size) + "\r\n" +
+          Bulk(value.substr(0, 1) + value + value.substr(1)) + "+OK\r\n$-1\r\n" + Bulk(value) +
+          "-ERR unknown command 'NOSUCH', with args beginning with: '" + shown.substr(0, 128) +
+          "' \r\n-ERR wrong number of arguments for 'ping' command\r\n" + Bulk(value) +
           ":0\r\n-ERR value is not an integer or out of range\r\n+PONG\r\n";
       for (std::string_view rest = pipeline; !rest.empty();) {
         const size_t piece = std::min<size_t>(rest.size(), 1 + random.Below(size / 2));
@@ -486,7 +497,8 @@ TEST(worker_socket_slow_reader_is_cut_at_its_output_limit) {
     slow.ReadToEnd();
     EXPECT_TRUE(slow.is_ended());
     uint64_t cut = 0;
-    for (int i = 0; i < layout.workers; i++) cut += rig.counters(i).output_buffer_limit_disconnections.Get();
+    for (int i = 0; i < layout.workers; i++)
+      cut += rig.counters(i).output_buffer_limit_disconnections.Get();
     EXPECT_EQ(cut, uint64_t{1});
     reader.Send(Line({"GET", "n"}) + Line({"STRLEN", "big"}));
     EXPECT_EQ(reader.Read(2), "$1\r\n0\r\n:100000\r\n");
@@ -558,7 +570,8 @@ TEST(worker_cron_expires_and_frees_in_slices) {
   const size_t used = rig.UsedBytes();
   DetachedClient client(rig, 0);
   for (int i = 0; i < 2000; i++) {
-    client.Run(Line({"SET", "k" + std::to_string(i), "v", "PX", std::to_string(i % 2 == 0 ? 100 : 1'000'000)}));
+    client.Run(Line(
+        {"SET", "k" + std::to_string(i), "v", "PX", std::to_string(i % 2 == 0 ? 100 : 1'000'000)}));
   }
   EXPECT_EQ(client.Run(Line({"DBSIZE"})), ":2000\r\n");
   clock.AdvanceMs(200);
@@ -566,14 +579,16 @@ TEST(worker_cron_expires_and_frees_in_slices) {
     for (int i = 0; i < 2; i++) rig.worker(i).Cron();
   }
   EXPECT_EQ(client.Run(Line({"DBSIZE"})), ":1000\r\n");
-  EXPECT_EQ(rig.counters(0).expired_keys.Get() + rig.counters(1).expired_keys.Get(), uint64_t{1000});
+  EXPECT_EQ(rig.counters(0).expired_keys.Get() + rig.counters(1).expired_keys.Get(),
+            uint64_t{1000});
   rig.Validate();
   EXPECT_EQ(client.Run(Line({"FLUSHALL", "ASYNC"}) + Line({"DBSIZE"})), "+OK\r\n:0\r\n");
   for (int tick = 0; tick < 20; tick++) {
     for (int i = 0; i < 2; i++) rig.worker(i).Cron();
   }
   EXPECT_EQ(rig.UsedBytes(), used);
-  EXPECT_EQ(rig.counters(0).lazyfreed_objects.Get() + rig.counters(1).lazyfreed_objects.Get(), uint64_t{1000});
+  EXPECT_EQ(rig.counters(0).lazyfreed_objects.Get() + rig.counters(1).lazyfreed_objects.Get(),
+            uint64_t{1000});
 }
 
 }  // namespace

@@ -1,10 +1,10 @@
 // The engine under many threads: real commands through real workers, on few shards, so that leases
-// collide, commands queue, and requests travel; without sockets, so that collisions are what the time
-// goes into.
+// collide, commands queue, and requests travel; without sockets, so that collisions are what the
+// time goes into.
 //
-// Each thread has a worker of its own and several detached connections. An actor sits on each: it makes
-// pipelines and knows what their replies may be. A connection's replies are counted: every command is
-// answered exactly once, and ECHOs between the commands show that it is in order.
+// Each thread has a worker of its own and several detached connections. An actor sits on each: it
+// makes pipelines and knows what their replies may be. A connection's replies are counted: every
+// command is answered exactly once, and ECHOs between the commands show that it is in order.
 //
 //   scenario              actors                                          databases
 //   engine_commands_*     bank, twins, order, counters, expiry, churn     one for each kind
@@ -13,7 +13,8 @@
 // each with execution in place and with execution on the owner only.
 //
 // Checked
-//   - atomicity (R4): pairs of accounts keep their sum in every MGET; keys set by one MSET are equal in
+//   - atomicity (R4): pairs of accounts keep their sum in every MGET; keys set by one MSET are
+//   equal in
 //     every MGET, also beside FLUSHALL; a key that RENAME moves is in one of two places;
 //   - order (R3): of two SETs on different shards in one pipeline, nobody sees the second alone;
 //   - values referenced by outputs do not change under their reader;
@@ -63,7 +64,9 @@ class Actor {
 };
 
 std::string Number(uint64_t n) { return std::to_string(n); }
-std::string Bulk(const std::string& text) { return "$" + Number(text.size()) + "\r\n" + text + "\r\n"; }
+std::string Bulk(const std::string& text) {
+  return "$" + Number(text.size()) + "\r\n" + text + "\r\n";
+}
 
 /// The elements of an array reply.
 Replies Elements(const std::string& reply) {
@@ -99,7 +102,8 @@ class Banker final : public Actor {
     const std::string sides[] = {Account(pair_, 0), Account(pair_, 1)};
     if (is_known_) {
       left_ += random->Between(-50, 50);
-      pipeline->Add({"MSET", sides[0], std::to_string(left_), sides[1], std::to_string(kPairSum - left_)});
+      pipeline->Add(
+          {"MSET", sides[0], std::to_string(left_), sides[1], std::to_string(kPairSum - left_)});
     }
     pipeline->Add({"MGET", sides[0], sides[1]});
   }
@@ -203,7 +207,8 @@ class Renamer final : public Actor {
     }
   }
   void Check(const Replies& replies) override {
-    for (const std::string& reply : replies) STRESS_EXPECT(reply == (is_writer_ ? "+OK\r\n" : ":1\r\n"));
+    for (const std::string& reply : replies)
+      STRESS_EXPECT(reply == (is_writer_ ? "+OK\r\n" : ":1\r\n"));
   }
 
  private:
@@ -268,7 +273,9 @@ class Counter final : public Actor {
       } else if (OneIn(random, 5)) {
         pipeline->Add({"MGET", key, "count:" + Number(id_) + ":none"});
         expected_.push_back(
-            "*2\r\n" + (counts_[which] == 0 ? std::string("$-1\r\n") : Bulk(Number(counts_[which]))) + "$-1\r\n");
+            "*2\r\n" +
+            (counts_[which] == 0 ? std::string("$-1\r\n") : Bulk(Number(counts_[which]))) +
+            "$-1\r\n");
       } else {
         pipeline->Add({"INCR", key});
         expected_.push_back(":" + Number(++counts_[which]) + "\r\n");
@@ -306,8 +313,8 @@ class Mortal final : public Actor {
   }
 };
 
-/// Everything that takes whole databases apart, in two databases that are swapped; and large values that
-/// are changed in place while outputs refer to them.
+/// Everything that takes whole databases apart, in two databases that are swapped; and large values
+/// that are changed in place while outputs refer to them.
 class Churner final : public Actor {
  public:
   void Next(Random* random, Pipeline* pipeline) override {
@@ -335,9 +342,12 @@ class Churner final : public Actor {
     const std::string other = "churn:" + Number(random->Below(50));
     const std::string large = "large:" + Number(random->Below(3));
     const std::string letters(kLargeBytes, static_cast<char>('a' + random->Below(26)));
+    // Seldom, so that there is something to take apart.
+    if (OneIn(random, 100)) return {"FLUSHDB"};
+    if (OneIn(random, 100)) return {"FLUSHDB", "ASYNC"};
     switch (random->Below(24)) {
-      case 0: return {"FLUSHDB"};
-      case 1: return {"FLUSHDB", "ASYNC"};
+      case 0:
+      case 1: return {"SETRANGE", large, "0", letters};
       case 2: return {"SWAPDB", "4", "5"};
       case 3: return {"KEYS", "churn:*"};
       case 4: return {"SCAN", "0", "COUNT", "100"};
@@ -372,7 +382,8 @@ class Flusher final : public Actor {
     pipeline->Add({"PING"});
   }
   void Check(const Replies& replies) override {
-    for (const std::string& reply : replies) STRESS_EXPECT(reply == "+OK\r\n" || reply == "+PONG\r\n");
+    for (const std::string& reply : replies)
+      STRESS_EXPECT(reply == "+OK\r\n" || reply == "+PONG\r\n");
   }
 };
 
@@ -392,7 +403,9 @@ class Stage {
   Stage(const Options& options, bool in_place, bool is_flushing)
       : options_(options),
         threads_(options.threads > 0 ? options.threads : 3),
-        rig_({.workers = threads_, .shards = options.shards > 0 ? options.shards : 4, .in_place = in_place}),
+        rig_({.workers = threads_,
+              .shards = options.shards > 0 ? options.shards : 4,
+              .in_place = in_place}),
         used_at_start_(rig_.UsedBytes()),
         seats_(static_cast<size_t>(threads_)) {
     is_flushing ? PlaceFlushers() : PlaceAll();
@@ -431,7 +444,8 @@ void Stage::Place(size_t thread, int db, std::unique_ptr<Actor> actor) {
 }
 
 void Stage::PlaceAll() {
-  for (int pair = 0; pair < kPairs; pair++) Place(static_cast<size_t>(pair), 0, std::make_unique<Banker>(pair));
+  for (int pair = 0; pair < kPairs; pair++)
+    Place(static_cast<size_t>(pair), 0, std::make_unique<Banker>(pair));
   for (size_t thread = 0; thread < seats_.size(); thread++) {
     Place(thread, 0, std::make_unique<Auditor>());
     Place(thread, 0, std::make_unique<Counter>(thread));
@@ -466,7 +480,8 @@ void Stage::CheckReplies(Seat* seat) {
   Replies replies;
   while (at < seat->output.size()) {
     const size_t size = test::ReplySize(std::string_view(seat->output).substr(at));
-    if (size == 0 || size == std::string::npos) return Fail("a reply is broken", static_cast<int64_t>(at));
+    if (size == 0 || size == std::string::npos)
+      return Fail("a reply is broken", static_cast<int64_t>(at));
     replies.push_back(seat->output.substr(at, size));
     at += size;
   }
@@ -569,7 +584,8 @@ void Stage::CheckEnd() {
   rig_.FreeDeferred();
   rig_.Validate();
   const size_t used = rig_.UsedBytes();
-  STRESS_EXPECT(used == used_at_start_, static_cast<int64_t>(used), static_cast<int64_t>(used_at_start_));
+  STRESS_EXPECT(used == used_at_start_, static_cast<int64_t>(used),
+                static_cast<int64_t>(used_at_start_));
 }
 
 }  // namespace
