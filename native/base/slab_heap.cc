@@ -195,6 +195,44 @@ void SlabHeap::FreeBlock(void* block, int order) {
 #endif
 }
 
+void* SlabHeap::AllocateStable(int order) {
+  CHECK(order >= 0 && order < 26);
+  const size_t size = size_t{64} << order;
+  used_bytes_ += size;
+#if SHERD_PLAIN_HEAP
+  void* plain = std::aligned_alloc(64, size);
+  CHECK_MSG(plain != nullptr, "out of memory");
+  std::memset(plain, 0, size);
+  return plain;
+#else
+  if (!free_stable_[order].empty()) {
+    void* memory = free_stable_[order].back();
+    free_stable_[order].pop_back();
+    return memory;
+  }
+  mapped_bytes_ += size;
+  if (size >= kSlabSize) return MapAligned(size, kPageSize);
+  if (static_cast<size_t>(stable_end_ - stable_cursor_) < size) {
+    // The rest of the old slab is lost: a few kilobytes, a few times in the life of a shard.
+    stable_cursor_ = TakeSlabMemory();
+    mapped_bytes_ -= kSlabSize;
+    stable_end_ = stable_cursor_ + kSlabSize;
+  }
+  void* memory = stable_cursor_;
+  stable_cursor_ += size;
+  return memory;
+#endif
+}
+
+void SlabHeap::FreeStable(void* memory, int order) {
+  used_bytes_ -= size_t{64} << order;
+#if SHERD_PLAIN_HEAP
+  std::free(memory);
+#else
+  free_stable_[order].push_back(memory);
+#endif
+}
+
 void* AllocateLarge(size_t size) {
 #if SHERD_PLAIN_HEAP
   void* memory = std::malloc(size);

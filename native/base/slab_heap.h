@@ -65,6 +65,12 @@ class SlabHeap {
   void* AllocateBlock(int order);
   void FreeBlock(void* block, int order);
 
+  /// Zeroed memory of 64 << order bytes that is only ever used again by AllocateStable() of the same
+  /// order, as it was left: for structures that other threads may still be looking at when they are
+  /// freed (see HashTable's directories).
+  void* AllocateStable(int order);
+  void FreeStable(void* memory, int order);
+
   /// Memory outside this heap that belongs to this shard's data (large values, which any thread may
   /// free): counted here while the keyspace holds it.
   void AccountExternal(int64_t delta) {
@@ -106,6 +112,9 @@ class SlabHeap {
   char* arena_cursor_ = nullptr;       // unused rest of the newest arena
   char* arena_end_ = nullptr;
   std::vector<void*> free_blocks_[32];  // by order
+  std::vector<void*> free_stable_[32];  // by order
+  char* stable_cursor_ = nullptr;      // unused rest of the newest slab that stable memory is cut from
+  char* stable_end_ = nullptr;
   char* block_cursor_ = nullptr;       // unused rest of the newest slab that small blocks are cut from
   char* block_end_ = nullptr;
 };

@@ -24,8 +24,15 @@
 // finds nothing touch no entry at all (23 hash bits compared).
 //
 // Buckets live in chunks of 256 (16 KiB) behind a directory of pointers; the first chunk starts with a
-// single bucket and doubles. Neither chunks nor directories are ever unmapped (see SlabHeap), so the
-// Prefetch functions may look at them without the lease: they may see nonsense, and only prefetch it.
+// single bucket and doubles.
+//
+// PREFETCHING WITHOUT THE LEASE. The Prefetch functions follow directory -> chunk -> bucket while another
+// thread may be changing or freeing all three. What they read must be mapped, and what they follow must
+// be a pointer; whether it is the right one does not matter, since it is only prefetched:
+//   - directories are stable memory (SlabHeap::AllocateStable): whatever a stale one is used for next, it
+//     is a directory of the same capacity, whose entries are null or chunks;
+//   - a directory's entry carries the chunk's size in its low bits, so that pointer and bound are one word;
+//   - chunks stay mapped for ever. Their bytes may be anything by then: slots are not followed.
 //
 // SCAN works as on any table that splits in place: the cursor counts in bit-reversed order, so that the
 // entries which a split or a merge moves are always ahead of the cursor or already seen with their
@@ -92,11 +99,14 @@ struct alignas(64) Bucket {
 static_assert(sizeof(Bucket) == 64);
 static_assert(offsetof(Bucket, slots) == 8);
 
+/// A chunk's address with the logarithm of its bucket count in the low six bits; 0: no chunk.
+using ChunkWord = uint64_t;
+constexpr ChunkWord kChunkLogMask = 63;
+
 struct Directory {
-  size_t capacity;  // chunk pointers behind this header
-  Directory* older;  // smaller directories, kept because a prefetch may still look at them
-  int order;        // block order, or -1 when it came from Allocate()
-  Bucket** chunks() { return reinterpret_cast<Bucket**>(this + 1); }
+  uint64_t order;      // AllocateStable order of this directory; constant for its memory
+  ChunkWord chunks[];  // capacity() of them
+  static size_t Capacity(uint64_t order) { return ((size_t{64} << order) - sizeof(uint64_t)) / sizeof(ChunkWord); }
 };
 
 inline uint8_t TagOf(uint64_t hash) { return static_cast<uint8_t>(hash >> 56); }
@@ -345,9 +355,19 @@ class HashTable {
     return index >= bucket_count_ ? index - low : index;
   }
 
+  static Bucket* ChunkAt(hash_table_detail::ChunkWord word) {
+    return reinterpret_cast<Bucket*>(word & ~hash_table_detail::kChunkLogMask);
+  }
+
   Bucket* BucketAt(size_t index) const {
-    return directory_->chunks()[index >> hash_table_detail::kChunkShift] +
+    return ChunkAt(directory_->chunks[index >> hash_table_detail::kChunkShift]) +
            (index & (hash_table_detail::kChunkBuckets - 1));
+  }
+
+  void SetChunk(size_t chunk, Bucket* memory, size_t buckets) {
+    // release: a prefetching thread that sees the word finds the chunk zeroed, not that it mattered.
+    const uint64_t log = buckets == 0 ? 0 : static_cast<uint64_t>(__builtin_ctzll(buckets));
+    __atomic_store_n(&directory_->chunks[chunk], reinterpret_cast<uint64_t>(memory) | log, __ATOMIC_RELEASE);
   }
 
   const Bucket* RacyBucket(uint64_t hash) const {
@@ -355,12 +375,11 @@ class HashTable {
     if (directory == nullptr) return nullptr;
     const size_t index = IndexOf(hash);
     const size_t chunk = index >> hash_table_detail::kChunkShift;
-    if (chunk >= directory->capacity) return nullptr;
-    Bucket* base = __atomic_load_n(&directory->chunks()[chunk], __ATOMIC_RELAXED);
-    if (base == nullptr) return nullptr;
-    // The first chunk may be smaller than its full size: never look behind it.
-    if (chunk == 0 && index >= __atomic_load_n(&first_chunk_buckets_, __ATOMIC_RELAXED)) return nullptr;
-    return base + (index & (hash_table_detail::kChunkBuckets - 1));
+    if (chunk >= Directory::Capacity(directory->order)) return nullptr;
+    const hash_table_detail::ChunkWord word = __atomic_load_n(&directory->chunks[chunk], __ATOMIC_RELAXED);
+    const size_t offset = index & (hash_table_detail::kChunkBuckets - 1);
+    if (word == 0 || (offset >> (word & hash_table_detail::kChunkLogMask)) != 0) return nullptr;
+    return ChunkAt(word) + offset;
   }
 
   template <class Visit>
@@ -529,26 +548,23 @@ class HashTable {
 
   void AddBucketMemory(size_t index) {
     const size_t chunk = index >> hash_table_detail::kChunkShift;
-    if (directory_ == nullptr || chunk >= directory_->capacity) GrowDirectory();
+    if (directory_ == nullptr || chunk >= Directory::Capacity(directory_->order)) GrowDirectory();
     if (chunk > 0) {
-      if (directory_->chunks()[chunk] == nullptr) {
-        __atomic_store_n(&directory_->chunks()[chunk],
-                         static_cast<Bucket*>(heap_->AllocateBlock(hash_table_detail::kChunkOrder)),
-                         __ATOMIC_RELEASE);
-        memory_ += ChunkBytes(hash_table_detail::kChunkBuckets);
+      if (directory_->chunks[chunk] == 0) {
+        SetChunk(chunk, AllocateChunk(hash_table_detail::kChunkBuckets), hash_table_detail::kChunkBuckets);
       }
       return;
     }
     if (index < first_chunk_buckets_) return;
     const size_t wanted = first_chunk_buckets_ == 0 ? 1 : first_chunk_buckets_ * 2;
     Bucket* grown = AllocateChunk(wanted);
-    Bucket* old = directory_->chunks()[0];
+    Bucket* old = ChunkAt(directory_->chunks[0]);
     if (old != nullptr) {
       std::memcpy(static_cast<void*>(grown), old, ChunkBytes(first_chunk_buckets_));
     }
-    __atomic_store_n(&directory_->chunks()[0], grown, __ATOMIC_RELEASE);
+    SetChunk(0, grown, wanted);
     if (old != nullptr) FreeChunk(old, first_chunk_buckets_);
-    __atomic_store_n(&first_chunk_buckets_, wanted, __ATOMIC_RELEASE);
+    first_chunk_buckets_ = wanted;
   }
 
   /// Forgets the last bucket (already empty) and frees its chunk when it was the first in it.
@@ -557,10 +573,9 @@ class HashTable {
     const size_t chunk = bucket_count_ >> hash_table_detail::kChunkShift;
     std::memset(static_cast<void*>(BucketAt(bucket_count_)), 0, sizeof(Bucket));
     if (chunk == 0 || (bucket_count_ & (hash_table_detail::kChunkBuckets - 1)) != 0) return;
-    Bucket* memory = directory_->chunks()[chunk];
-    __atomic_store_n(&directory_->chunks()[chunk], static_cast<Bucket*>(nullptr), __ATOMIC_RELEASE);
-    heap_->FreeBlock(memory, hash_table_detail::kChunkOrder);
-    memory_ -= ChunkBytes(hash_table_detail::kChunkBuckets);
+    Bucket* memory = ChunkAt(directory_->chunks[chunk]);
+    SetChunk(chunk, nullptr, 0);
+    FreeChunk(memory, hash_table_detail::kChunkBuckets);
   }
 
   static size_t ChunkBytes(size_t buckets) { return buckets * sizeof(Bucket); }
@@ -591,57 +606,40 @@ class HashTable {
     return order;
   }
 
-  static size_t DirectoryBytes(size_t capacity) {
-    return sizeof(Directory) + capacity * sizeof(Bucket*);
-  }
-
   void GrowDirectory() {
-    const size_t wanted = directory_ == nullptr ? 1 : (directory_->capacity < 8 ? 8 : directory_->capacity * 2);
-    size_t bytes = DirectoryBytes(wanted);
-    Directory* grown;
-    int order = -1;
-    if (bytes > 1024) {
-      order = BlockOrder(bytes);
-      bytes = SlabHeap::kPageSize << order;
-      grown = static_cast<Directory*>(heap_->AllocateBlock(order));
-    } else {
-      grown = static_cast<Directory*>(heap_->Allocate(bytes));
-      std::memset(static_cast<void*>(grown), 0, bytes);
-    }
+    const uint64_t order = directory_ == nullptr ? 0 : directory_->order + 1;
+    Directory* grown = static_cast<Directory*>(heap_->AllocateStable(static_cast<int>(order)));
     grown->order = order;
-    grown->capacity = order < 0 ? wanted : (bytes - sizeof(Directory)) / sizeof(Bucket*);
-    grown->older = directory_;
-    memory_ += bytes;
-    if (directory_ != nullptr) {
-      std::memcpy(grown->chunks(), directory_->chunks(), directory_->capacity * sizeof(Bucket*));
+    memory_ += size_t{64} << order;
+    Directory* old = directory_;
+    if (old != nullptr) {
+      std::memcpy(grown->chunks, old->chunks, Directory::Capacity(old->order) * sizeof(old->chunks[0]));
     }
     __atomic_store_n(&directory_, grown, __ATOMIC_RELEASE);
+    if (old != nullptr) FreeDirectory(old);
   }
 
-  /// Frees the first chunk and all directories of a table without buckets or entries.
+  /// A directory is given back empty: the next one at its place starts from null entries.
+  void FreeDirectory(Directory* directory) {
+    const uint64_t order = directory->order;
+    std::memset(directory->chunks, 0, Directory::Capacity(order) * sizeof(directory->chunks[0]));
+    memory_ -= size_t{64} << order;
+    heap_->FreeStable(directory, static_cast<int>(order));
+  }
+
+  /// Frees the first chunk and the directory of a table without entries.
   void ReleaseMemory() {
     if (directory_ == nullptr) return;
     while (bucket_count_ > 0) {
       FreeChain(BucketAt(bucket_count_ - 1));
       DropLastBucket();
     }
-    Bucket* first = directory_->chunks()[0];
-    Directory* directory = directory_;
-    __atomic_store_n(&directory_, static_cast<Directory*>(nullptr), __ATOMIC_RELEASE);
+    Bucket* first = ChunkAt(directory_->chunks[0]);
     if (first != nullptr) FreeChunk(first, first_chunk_buckets_);
     first_chunk_buckets_ = 0;
-    while (directory != nullptr) {
-      Directory* older = directory->older;
-      const size_t bytes = directory->order < 0 ? DirectoryBytes(directory->capacity)
-                                                : SlabHeap::kPageSize << directory->order;
-      memory_ -= bytes;
-      if (directory->order < 0) {
-        heap_->Free(directory, bytes);
-      } else {
-        heap_->FreeBlock(directory, directory->order);
-      }
-      directory = older;
-    }
+    Directory* directory = directory_;
+    __atomic_store_n(&directory_, static_cast<Directory*>(nullptr), __ATOMIC_RELEASE);
+    FreeDirectory(directory);
     level_ = 0;
     split_ = 0;
   }

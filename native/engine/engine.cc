@@ -101,6 +101,7 @@ void Engine::SetPassword(std::string_view password) {
   const std::lock_guard<std::mutex> lock(text_mutex_);
   password_ = password;
   has_password_.store(!password_.empty(), std::memory_order_release);
+  text_version_.fetch_add(1, std::memory_order_release);
 }
 
 bool Engine::PasswordMatches(std::string_view password) const {

@@ -41,7 +41,7 @@ Keyspace::Keyspace(ShardId id, int databases, ShardCounters* counters,
       counters_(counters),
       database_counters_(database_counters) {
   for (int i = 0; i < databases; i++) {
-    databases_.push_back(std::make_unique<Database>(&heap_));
+    databases_.push_back(new Database(&heap_));
     databases_.back()->counters = &database_counters_[i];
   }
 }
@@ -50,6 +50,7 @@ Keyspace::~Keyspace() {
   for (int i = 0; i < database_count(); i++) Flush(i, false);
   while (FreeDeferred(1 << 20)) {
   }
+  for (Database* database : databases_) delete database;
 }
 
 // ---- Entries ----

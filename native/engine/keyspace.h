@@ -180,7 +180,9 @@ class alignas(128) Keyspace {
   uint8_t epoch_ = 0;
   const std::atomic<uint32_t>* initial_clock_;
   SlabHeap heap_;
-  std::vector<std::unique_ptr<Database>> databases_;
+  // Plain pointers: SWAPDB exchanges them, and a thread that prefetches without the lease must never see
+  // the null that moving a unique_ptr leaves for a moment.
+  std::vector<Database*> databases_;
   ShardCounters* counters_;
   DatabaseCounters* database_counters_;
   std::deque<std::unique_ptr<Table>> deferred_tables_;

@@ -64,6 +64,15 @@ void Worker::Stop() {
   while (!connections_.empty()) Close(connections_.back());
   for (Connection* connection : dead_) delete connection;
   dead_.clear();
+  ready_.clear();
+  // Answers that have come; requests still at a shard are the process's to forget.
+  for (QueuedRequest* request : answered_) {
+    delete request->connection;
+    delete request;
+  }
+  answered_.clear();
+  for (const PendingControl& pending : pending_control_) delete pending.connection;
+  pending_control_.clear();
 }
 
 void Worker::AddListener(Listener* listener) {
@@ -188,10 +197,11 @@ void Worker::ServeLists() {
     if (on_log_ != nullptr) on_log_(level, text);
   }
   log_lines_.clear();
-  for (Connection* connection : dead_) {
-    if (!connection->in_ready_list) delete connection;
-  }
-  std::erase_if(dead_, [](Connection* connection) { return !connection->in_ready_list; });
+  std::erase_if(dead_, [](Connection* connection) {
+    if (connection->in_ready_list) return false;  // the list still names it
+    delete connection;
+    return true;
+  });
 }
 
 void Worker::PollShards() {

@@ -172,6 +172,15 @@ void Worker::UpdateShardCounters(engine::ShardId shard) {
   counters.leases_queued.Set(leases.queued);
   counters.lease_hand_overs.Set(leases.handed_over);
   counters.queue_high_water.Set(leases.queue_length_max);
+  // The heap and the tables are the lease holder's; a busy shard shows its figures of the last tick.
+  if (!server_->leases().TryAcquire(shard, index_)) return;
+  engine::Keyspace& space = engine_.keyspace(shard);
+  size_t table_bytes = 0;
+  for (int db = 0; db < engine_.database_count(); db++) table_bytes += space.db(db).table.memory();
+  counters.mapped_memory.Set(space.heap().mapped_bytes());
+  counters.table_memory.Set(table_bytes);
+  counters.used_memory.Set(space.heap().used_bytes());
+  server_->leases().Release(shard, index_);
 }
 
 }  // namespace sherd::net

@@ -173,7 +173,8 @@ void Worker::Close(Connection* connection) {
     connection->output.DetachScratch();
     connection->is_on_scratch = false;
   }
-  close(connection->session.fd);  // leaves the epoll set by itself
+  if (connection->session.fd < 0) return;  // not a socket of ours (ServeBytes): the caller keeps it
+  close(connection->session.fd);           // leaves the epoll set by itself
   connection->session.fd = -1;
   connections_[connection->index] = connections_.back();
   connections_[connection->index]->index = connection->index;
