@@ -209,7 +209,8 @@ void CmdReset(CommandContext& ctx) {
   session.name.clear();
   session.no_evict = false;
   session.no_touch = false;
-  session.reply_mode = ReplyMode::kOn;
+  // Lifts OFF, but a SKIP that covers RESET itself still takes its reply away, as in Redis.
+  if (session.reply_mode != ReplyMode::kSkipping) session.reply_mode = ReplyMode::kOn;
   session.authenticated = !ctx.engine.has_password();
   ctx.reply.set_resp(session.resp);
   ctx.reply.SimpleString("RESET");

@@ -35,8 +35,8 @@ static_assert(sizeof(Counter) == 8);
   X(connections_received) X(connections_rejected) X(connected_clients) X(commands_processed)         \
   X(net_input_bytes) X(net_output_bytes) X(keyspace_hits) X(keyspace_misses) X(expired_keys)         \
   X(error_replies) X(reads_processed) X(writes_processed) X(query_buffer_limit_disconnections)       \
-  X(output_buffer_limit_disconnections) X(unauthenticated_rejections) X(commands_in_place)           \
-  X(commands_queued) X(commands_served_for_others) X(loop_iterations) X(expire_cycles)               \
+  X(output_buffer_limit_disconnections) X(commands_in_place)           \
+  X(commands_queued) X(commands_served_for_others) X(loop_iterations)               \
   X(expired_time_cap_reached) X(client_memory_bytes) X(max_input_buffer) X(max_output_buffer)        \
   X(ring_pushes) X(ring_stalls) X(ring_high_water) X(doorbells_rung) X(timeouts) X(control_commands) \
   X(expire_cycle_us) X(dirty) X(lazyfreed_objects) X(heartbeat)

@@ -54,7 +54,6 @@ enum class FrameType : uint8_t {
   kAnswer = 2,      // word1: QueuedRequest* that has been executed
   kPollShard = 3,   // payload: shard left with work queued
   kConnection = 4,  // payload: accepted descriptor; word1: Listener*
-  kPollControl = 5, // the control plane has left something in the worker's mailbox
 };
 
 /// A bound socket that all I/O workers accept from.

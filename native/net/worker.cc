@@ -164,8 +164,6 @@ void Worker::HandleFrame(engine::WorkerId, const ring::Frame& frame) {
     case FrameType::kConnection:
       Adopt(static_cast<int>(frame.payload()), frame.pointer<Listener>());
       return;
-    case FrameType::kPollControl:
-      return;
   }
   CHECK_MSG(false, "unknown frame type");
 }

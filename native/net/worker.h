@@ -194,6 +194,7 @@ class Worker {
   bool FreeSlice(int64_t deadline_ns);
   void CheckConnections();
   bool ExpireDatabase(engine::ShardId shard, int db, int64_t deadline_ns);
+  void UpdateWorkerCounters();
   void UpdateShardCounters(engine::ShardId shard);
 
   Server* const server_;
@@ -243,6 +244,7 @@ class Worker {
   engine::AccessClock clock_;
   int64_t now_ms_ = 0;
   int64_t last_second_ = 0;
+  int64_t counted_second_ = 0;
   uint64_t tick_ = 0;                         // CycleClock at the end of the last command
   size_t expire_shard_ = 0;                   // where the expiry cycle goes on
   int expire_db_ = 0;

@@ -305,7 +305,7 @@ Worker::Outcome Worker::RunOnConnection(Connection* connection, const CommandSpe
   ctx.client_id = connection->session.id;
   ctx.session = &connection->session;
   RunCommand(ctx, handler, &tick_);
-  EndReply(connection, is_covered);
+  EndReply(connection, is_covered && !reply.has_push());
   return Outcome::kDone;
 }
 

@@ -62,6 +62,7 @@ void Worker::Cron() {
     expire_buckets_left_ = 0;
   }
   CheckConnections();
+  UpdateWorkerCounters();
   for (Listener* listener : paused_listeners_) {
     if (listener->fd >= 0) AddListener(listener);
   }
@@ -163,6 +164,29 @@ void Worker::CheckConnections() {
       CloseOverLimit(connection);
     }
   }
+}
+
+void Worker::UpdateWorkerCounters() {
+  uint64_t pushes = 0, stalls = 0, high_water = 0;
+  for (engine::WorkerId to = 0; to < server_->mesh().workers(); to++) {
+    if (to == index_) continue;
+    const ring::RingSender& sender = server_->mesh().sender(index_, to);
+    pushes += server_->mesh().ring(index_, to).pushed_total();
+    stalls += sender.stalls();
+    if (sender.overflow_count_max() > high_water) high_water = sender.overflow_count_max();
+  }
+  counters_.ring_pushes.Set(pushes);
+  counters_.ring_stalls.Set(stalls);
+  counters_.ring_high_water.Set(high_water);
+  counters_.doorbells_rung.Set(server_->mesh().bell(index_).wakes());
+  // Walking all connections is for once a second.
+  if (last_second_ == counted_second_) return;
+  counted_second_ = last_second_;
+  uint64_t bytes = 0;
+  for (const Connection* connection : connections_) {
+    bytes += sizeof(Connection) + connection->input.capacity() + connection->output.memory();
+  }
+  counters_.client_memory_bytes.Set(bytes);
 }
 
 void Worker::UpdateShardCounters(engine::ShardId shard) {

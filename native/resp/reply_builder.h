@@ -178,6 +178,8 @@ class ReplyBuilder {
   /// How many Error() replies this builder has written, and the last one's text start, so that the
   /// dispatcher can count failed calls and error codes without parsing replies.
   uint32_t errors() const { return errors_; }
+  /// Whether a push frame was written: CLIENT REPLY never holds those back.
+  bool has_push() const { return has_push_; }
   std::string_view last_error_code() const { return {last_error_code_, last_error_code_size_}; }
 
  private:
@@ -187,6 +189,7 @@ class ReplyBuilder {
   OutputBuffer* out_;
   int resp_;
   uint32_t errors_ = 0;
+  bool has_push_ = false;
   uint8_t last_error_code_size_ = 0;
   char last_error_code_[31];
 };

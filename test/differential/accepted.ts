@@ -87,6 +87,14 @@ export const ACCEPTED: readonly Accepted[] = [
     matches: ({ oracle, subject }) => oracle === ':1\r\n' && subject === ':2147483647\r\n',
   },
   {
+    id: 'refcount-of-small-integers-in-debug',
+    kind: 'sherd',
+    reason: 'the same in DEBUG OBJECT',
+    commands: ['debug'],
+    matches: ({ oracle, subject }) =>
+      / refcount:1 encoding:int /.test(oracle) && / refcount:2147483647 encoding:int /.test(subject),
+  },
+  {
     id: 'serialized-length-without-lzf',
     kind: 'sherd',
     reason: 'DEBUG OBJECT tells the serialized length without LZF, which Redis tries on strings of more than 20 bytes',
