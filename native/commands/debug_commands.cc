@@ -318,6 +318,7 @@ void ProtocolPush(CommandContext& ctx) {
   ctx.reply.Push(2);
   ctx.reply.Bulk("server-cpu-usage");
   ctx.reply.Integer(42);
+  ctx.reply.EndPush();
   ctx.reply.Bulk("Some real reply following the push reply");
 }
 

@@ -305,7 +305,8 @@ Worker::Outcome Worker::RunOnConnection(Connection* connection, const CommandSpe
   ctx.client_id = connection->session.id;
   ctx.session = &connection->session;
   RunCommand(ctx, handler, &tick_);
-  EndReply(connection, is_covered && !reply.has_push());
+  if (is_covered && reply.has_push()) reply_mark_ = reply.push_end();
+  EndReply(connection, is_covered);
   return Outcome::kDone;
 }
 

@@ -108,10 +108,7 @@ void ReplyBuilder::Map(size_t pairs) {
 
 void ReplyBuilder::Set(size_t count) { Header(resp_ == 2 ? '*' : '~', count); }
 
-void ReplyBuilder::Push(size_t count) {
-  has_push_ = resp_ == 3;
-  Header(resp_ == 2 ? '*' : '>', count);
-}
+void ReplyBuilder::Push(size_t count) { Header(resp_ == 2 ? '*' : '>', count); }
 
 void ReplyBuilder::Attribute(size_t pairs) {
   CHECK(resp_ == 3);

@@ -178,8 +178,15 @@ class ReplyBuilder {
   /// How many Error() replies this builder has written, and the last one's text start, so that the
   /// dispatcher can count failed calls and error codes without parsing replies.
   uint32_t errors() const { return errors_; }
-  /// Whether a push frame was written: CLIENT REPLY never holds those back.
+  /// The push frame begun by Push() is complete. CLIENT REPLY never holds back what was written up to
+  /// here (RESP3 only).
+  void EndPush() {
+    if (resp_ != 3) return;
+    has_push_ = true;
+    push_end_ = out_->GetMark();
+  }
   bool has_push() const { return has_push_; }
+  const OutputBuffer::Mark& push_end() const { return push_end_; }
   std::string_view last_error_code() const { return {last_error_code_, last_error_code_size_}; }
 
  private:
@@ -190,6 +197,7 @@ class ReplyBuilder {
   int resp_;
   uint32_t errors_ = 0;
   bool has_push_ = false;
+  OutputBuffer::Mark push_end_;
   uint8_t last_error_code_size_ = 0;
   char last_error_code_[31];
 };
