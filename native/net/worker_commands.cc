@@ -138,6 +138,7 @@ void Worker::AddToWindow(const std::vector<std::string_view>& args, size_t end, 
     command.key = engine_.MakeKey(args[static_cast<size_t>(spec->first_key)]);
     command.has_key = true;
     engine_.keyspace(command.key.shard).db(db).table.PrefetchBucket(command.key.hash);
+    server_->leases().Prefetch(command.key.shard);
   }
   window_.push_back(command);
 }

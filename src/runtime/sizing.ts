@@ -8,8 +8,12 @@ export const WORKERS_MAX = 128;
 export const SHARDS_MAX = 1024;
 /** Each costs a table per shard and its counters; Redis's bound (2^31) would only exhaust memory. */
 export const DATABASES_MAX = 16384;
-/** Keeps the chance to find a lease taken under 2 % (design, section 2). */
-const SHARDS_PER_WORKER = 16;
+/**
+ * Measured with 2 workers: 16 shards for each scale 1.72 to 1.80 times, 32 scale 1.84, 64 scale 1.86 to 1.93. More
+ * shards mean fewer leases found taken and fewer lease lines wanted by two workers at a time; they cost some 35 KB
+ * each, and 12 ns each in commands on all shards.
+ */
+const SHARDS_PER_WORKER = 32;
 
 /**
  * `worker-threads`, else `io-threads` when more than one was asked for, else all cores but one, which is left to the

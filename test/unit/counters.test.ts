@@ -113,7 +113,7 @@ describe('small parts', () => {
     expect(workerCount(config, 6)).toBe(4);
     config.overwrite('worker-threads', '3');
     expect(workerCount(config, 6)).toBe(3);
-    expect(shardCount(config, 3)).toBe(64);
+    expect(shardCount(config, 3)).toBe(128);
     config.overwrite('shards', '8');
     expect(shardCount(config, 3)).toBe(8);
   });
