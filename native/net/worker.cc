@@ -15,11 +15,6 @@ namespace {
 constexpr int kEventsMax = 128;
 // Rounds of one turn, after which libuv (timers, JavaScript) gets its turn.
 constexpr int kRoundsMax = 16;
-// One read takes at most this much; a connection with more to say is served again after the others.
-constexpr size_t kReadBytes = 64 * 1024;
-// Replies of a batch are built here; a batch with more goes on in blocks of the connection's own.
-constexpr size_t kScratchBytes = 64 * 1024;
-
 // epoll_data carries a pointer; its low bits say to what.
 constexpr uint64_t kTagMask = 7;
 constexpr uint64_t kTagConnection = 0;

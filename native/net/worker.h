@@ -30,6 +30,11 @@
 
 namespace sherd::net {
 
+/// One read takes at most this much; a connection with more to say is served again after the others.
+inline constexpr size_t kReadBytes = 64 * 1024;
+/// Replies of a batch are built in a block of this size; a batch with more goes on in blocks of its own.
+inline constexpr size_t kScratchBytes = 64 * 1024;
+
 /// A command for the control plane (TypeScript), waiting for its reply.
 struct ControlCall {
   uint64_t token;

@@ -17,8 +17,6 @@ namespace sherd::net {
 
 namespace {
 
-constexpr size_t kReadBytes = 64 * 1024;
-constexpr size_t kScratchBytes = 64 * 1024;
 // A bulk of at least this size is read straight into a buffer that fits it.
 constexpr size_t kBigBulkBytes = 32 * 1024;
 // However much a client announces, memory grows with what has arrived.
