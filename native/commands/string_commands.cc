@@ -41,10 +41,6 @@ using engine::StringForm;
 using engine::Type;
 namespace errors = engine::errors;
 
-// A part of a large value at least this long is referenced by the output, not copied into it: where
-// a memcpy begins to cost more than a reference (two atomic operations and an iovec).
-constexpr size_t kShareMin = 16 * 1024;
-
 // ---- Options of SET and GETEX ----
 
 enum class Ttl : uint8_t { kNone, kKeep, kPersist, kEx, kPx, kExAt, kPxAt };
@@ -416,11 +412,7 @@ void CmdGetRange(CommandContext& ctx) {
   if (!handle) return ctx.reply.Bulk("");
   if (!ctx.ExpectType(handle, Type::kString)) return;
   IntegerText text;
-  const std::string_view range = Range(engine::StringBytes(*handle.entry(), &text), start, end);
-  // Whatever is that long does not fit into an entry, so it lies in a block that can be shared.
-  static_assert(kShareMin > Entry::kInlineMax);
-  if (range.size() >= kShareMin) return ctx.reply.BulkShared(range, handle.entry()->large());
-  ctx.reply.Bulk(range);
+  ctx.ReplyStringBytes(*handle.entry(), Range(engine::StringBytes(*handle.entry(), &text), start, end));
 }
 
 void CmdSetRange(CommandContext& ctx) {

@@ -71,7 +71,12 @@ Handle CommandContext::SetString(const Key& key, Handle existing, std::string_vi
 
 void CommandContext::ReplyString(const Entry& entry) {
   IntegerText text;
-  const std::string_view bytes = StringBytes(entry, &text);
+  ReplyStringBytes(entry, StringBytes(entry, &text));
+}
+
+void CommandContext::ReplyStringBytes(const Entry& entry, std::string_view bytes) {
+  // Whatever is that long does not fit into an entry, so it lies in a block that can be shared.
+  static_assert(kShareMin > Entry::kInlineMax);
   if (bytes.size() >= kShareMin) {
     reply.BulkShared(bytes, entry.large());
   } else {

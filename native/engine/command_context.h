@@ -95,6 +95,8 @@ class CommandContext {
   }
   /// Replies with a string entry as a bulk; large values are referenced, not copied.
   void ReplyString(const Entry& entry);
+  /// The same for a part of one: `bytes` are StringBytes(entry) or lie within them.
+  void ReplyStringBytes(const Entry& entry, std::string_view bytes);
 
   // ---- Any type ----
 
