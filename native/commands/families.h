@@ -15,6 +15,22 @@ namespace sherd {
 /// Strings: string_commands.cc and lcs_command.cc.
 std::span<const engine::HandlerRow> StringHandlers();
 std::span<const engine::HandlerRow> LcsHandlers();
+/// Lists: list_commands.cc.
+std::span<const engine::HandlerRow> ListHandlers();
+/// Sets: set_commands.cc.
+std::span<const engine::HandlerRow> SetHandlers();
+/// Hashes: hash_commands.cc.
+std::span<const engine::HandlerRow> HashHandlers();
+/// Sorted sets: sorted_set_commands.cc.
+std::span<const engine::HandlerRow> SortedSetHandlers();
+/// Geo: sorted sets of places: geo_commands.cc.
+std::span<const engine::HandlerRow> GeoHandlers();
+/// Streams: stream_commands.cc.
+std::span<const engine::HandlerRow> StreamHandlers();
+/// SORT and SORT_RO: sort_commands.cc.
+std::span<const engine::HandlerRow> SortHandlers();
+/// DUMP and RESTORE: dump_commands.cc.
+std::span<const engine::HandlerRow> DumpHandlers();
 /// What touches the session alone: connection_commands.cc.
 std::span<const engine::HandlerRow> ConnectionHandlers();
 /// Keys of any type: key_commands.cc.

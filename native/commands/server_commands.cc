@@ -39,13 +39,15 @@ bool ParseFlush(CommandContext& ctx, bool* lazy) {
   return false;
 }
 
-/// MEMORY USAGE key [SAMPLES n]. The count is checked and then ignored: we know what a value costs.
-bool ParseMemoryUsage(CommandContext& ctx) {
+/// MEMORY USAGE key [SAMPLES n]: 5 elements unless told, 0 is all.
+bool ParseMemoryUsage(CommandContext& ctx, size_t* samples) {
+  *samples = 5;
   for (size_t i = 3; i < ctx.args.size(); i += 2) {
-    int64_t samples = 0;
+    int64_t count = 0;
     if (i + 1 < ctx.args.size() && ctx.ArgIs(i, "samples")) {
-      if (!ctx.ParseInteger(i + 1, &samples)) return false;
-      if (samples >= 0) continue;
+      if (!ctx.ParseInteger(i + 1, &count)) return false;
+      *samples = static_cast<size_t>(count);
+      if (count >= 0) continue;
     }
     ctx.reply.Error(engine::errors::kSyntax);
     return false;
@@ -120,12 +122,13 @@ void CmdSwapDb(CommandContext& ctx) {
 }
 
 void CmdMemoryUsage(CommandContext& ctx) {
-  if (!ParseMemoryUsage(ctx)) return;
+  size_t samples;
+  if (!ParseMemoryUsage(ctx, &samples)) return;
   // Neither a hit nor a touch, and expired keys are told about as long as they are there (Redis).
   Keyspace& space = ctx.keyspace(ctx.key(0));
   const Handle handle = space.Find(ctx.db, ctx.key(0));
   if (!handle) return ctx.reply.Null();
-  ctx.reply.Integer(static_cast<int64_t>(space.MemoryUsage(*handle.entry())));
+  ctx.reply.Integer(static_cast<int64_t>(space.MemoryUsage(*handle.entry(), samples)));
 }
 
 void CmdMemoryHelp(CommandContext& ctx) {

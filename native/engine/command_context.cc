@@ -85,7 +85,7 @@ void CommandContext::ReplyStringBytes(const Entry& entry, std::string_view bytes
 }
 
 // Watching and tracking listen here once they exist; until then there is nobody to tell.
-void CommandContext::SignalModifiedIn(int, const Key&) {}
+void CommandContext::SignalModifiedIn(int, const Key& key) { keyspace(key).PublishMemory(); }
 void CommandContext::SignalFlushed(int) {}
 
 void CommandContext::Propagate(int db_index, std::span<const std::string_view> effect) {

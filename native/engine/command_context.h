@@ -83,6 +83,18 @@ class CommandContext {
     return false;
   }
 
+  /// Finds a key that must be of `type`, for reading. False: it has another type, and the error is the
+  /// reply. `*handle` is empty when there is no such key.
+  bool FindRead(const Key& key, Type type, Handle* handle) {
+    *handle = LookupRead(key);
+    return !*handle || ExpectType(*handle, type);
+  }
+  /// The same for commands that may change the key.
+  bool FindWrite(const Key& key, Type type, Handle* handle) {
+    *handle = LookupWrite(key);
+    return !*handle || ExpectType(*handle, type);
+  }
+
   // ---- Strings (see Keyspace for the rules of encodings) ----
 
   Handle SetString(const Key& key, Handle existing, std::string_view value, StringForm form,
@@ -98,6 +110,22 @@ class CommandContext {
   /// The same for a part of one: `bytes` are StringBytes(entry) or lie within them.
   void ReplyStringBytes(const Entry& entry, std::string_view bytes);
 
+  // ---- Collections (see value_ops.h) ----
+
+  /// Makes `key` a collection, in place of what `existing` (its handle, or empty) holds.
+  Handle SetValue(const Key& key, Handle existing, Type type, Encoding encoding, const void* object,
+                  int64_t expiry_ms = kNoExpiry) {
+    return keyspace(key).SetValue(db, key, existing, type, encoding, reinterpret_cast<uint64_t>(object),
+                                  expiry_ms);
+  }
+  /// To be called before an existing value is changed in place: whoever needs its present state (a
+  /// snapshot) takes it now. Returns the entry.
+  Entry& Mutate(const Key& key, Handle handle) {
+    handle.entry()->epoch = keyspace(key).epoch();
+    return *handle.entry();
+  }
+  SlabHeap& heap(const Key& key) { return keyspace(key).heap(); }
+
   // ---- Any type ----
 
   void Delete(const Key& key, Handle handle, bool lazy) { keyspace(key).Erase(db, handle, lazy); }
@@ -110,7 +138,7 @@ class CommandContext {
   /// `count` changes happened: the command is propagated if count > 0 in total.
   void AddDirty(int64_t count) { dirty_ += count; }
   int64_t dirty() const { return dirty_; }
-  /// The key's value changed: watchers and trackers must know. Free while nobody watches.
+  /// The key's value changed: watchers and trackers must know, and the bytes in use are published.
   void SignalModified(const Key& key) { SignalModifiedIn(db, key); }
   void SignalModifiedIn(int db_index, const Key& key);
   /// Every key of a database changed (FLUSHDB, SWAPDB); -1: of all databases.

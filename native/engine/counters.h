@@ -43,7 +43,7 @@ static_assert(sizeof(Counter) == 8);
 #define SHERD_SHARD_COUNTERS(X)                                                                      \
   X(used_memory) X(mapped_memory) X(table_memory) X(leases_in_place) X(leases_queued)                \
   X(lease_hand_overs) X(queue_high_water) X(lazyfree_pending_objects)
-#define SHERD_DATABASE_COUNTERS(X) X(keys) X(expires) X(average_ttl_ms)
+#define SHERD_DATABASE_COUNTERS(X) X(keys) X(expires) X(field_expires) X(average_ttl_ms)
 #define SHERD_COMMAND_COUNTERS(X) X(calls) X(nanoseconds) X(rejected_calls) X(failed_calls)
 // clang-format on
 

@@ -33,6 +33,7 @@
 
 #include "base/check.h"
 #include "base/slab_heap.h"
+#include "ds/listpack.h"
 #include "resp/reply_builder.h"
 
 namespace sherd::engine {
@@ -68,7 +69,8 @@ struct LargeString final : resp::SharedBlock {
 };
 
 struct Entry {
-  enum Flag : uint8_t { kWide = 1, kHasExpiry = 2, kInline = 4 };
+  // kHasFieldExpiry: a hash some of whose fields have a time to live.
+  enum Flag : uint8_t { kWide = 1, kHasExpiry = 2, kInline = 4, kHasFieldExpiry = 8 };
 
   // Longest value kept inside the entry. Above it the second allocation costs less than moving the
   // value whenever the entry moves.
@@ -90,6 +92,9 @@ struct Entry {
   }
   bool has_expiry() const { return (flags & kHasExpiry) != 0; }
   bool is_inline() const { return (flags & kInline) != 0; }
+  bool has_field_expiry() const { return (flags & kHasFieldExpiry) != 0; }
+  /// Whether expiry cycles must look at the entry; what the mark bit of its place in the table says.
+  bool may_expire() const { return (flags & (kHasExpiry | kHasFieldExpiry)) != 0; }
 
   size_t key_length() const { return (flags & kWide) != 0 ? Load32(8) : key_length8; }
   size_t value_length() const { return (flags & kWide) != 0 ? Load32(12) : value_length8; }
@@ -103,6 +108,15 @@ struct Entry {
   uint64_t payload() const { return Load64(PayloadOffset()); }
   void set_payload(uint64_t payload) { Store64(PayloadOffset(), payload); }
   LargeString* large() const { return reinterpret_cast<LargeString*>(payload()); }
+  /// The payload of a list, set, hash, sorted set or stream: what it points to depends on the encoding.
+  template <class T>
+  T* object() const {
+    return reinterpret_cast<T*>(payload());
+  }
+  /// A collection of one listpack.
+  ds::Listpack listpack() const { return ds::Listpack(object<uint8_t>()); }
+  /// The listpack moved.
+  void set_listpack(ds::Listpack pack) { set_payload(reinterpret_cast<uint64_t>(pack.data())); }
 
   char* inline_value() { return bytes() + KeyOffset() + key_length(); }
   const char* inline_value() const { return bytes() + KeyOffset() + key_length(); }

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/siphash.h"
+#include "engine/value_ops.h"
 
 namespace sherd::engine {
 
@@ -26,8 +27,12 @@ bool OwnsBlock(const Entry& entry) {
   return entry.type() == Type::kString && !entry.is_inline() && entry.encoding() != Encoding::kInt;
 }
 
+bool IsCollection(const Entry& entry) { return entry.type() != Type::kString; }
+
 // Freeing this many bytes takes long enough to be done apart from the command.
 constexpr size_t kLazyFreeMinBytes = 1024 * 1024;
+// The same for this many allocations (as Redis's LAZYFREE_THRESHOLD).
+constexpr size_t kLazyFreeMinEffort = 64;
 
 }  // namespace
 
@@ -66,6 +71,12 @@ Entry* Keyspace::AllocateEntry(std::string_view key, bool has_expiry, bool is_in
 }
 
 void Keyspace::FreeValue(Entry* entry) {
+  if (IsCollection(*entry)) {
+    uint64_t payload = entry->payload();
+    while (!OpsOf(entry->type()).free_slice(heap_, entry->encoding(), &payload, ~size_t{0})) {
+    }
+    return;
+  }
   if (!OwnsBlock(*entry)) return;
   LargeString* block = entry->large();
   heap_.AccountExternal(-static_cast<int64_t>(LargeGoodSize(LargeString::AllocationSize(block->capacity))));
@@ -77,11 +88,35 @@ void Keyspace::FreeEntry(Entry* entry) {
   heap_.Free(entry, entry->AllocationSize());
 }
 
+void Keyspace::RetireEntry(Entry* entry, bool lazy) {
+  bool is_big = false;
+  if (IsCollection(*entry)) {
+    is_big = OpsOf(entry->type()).free_effort(entry->encoding(), entry->payload()) > kLazyFreeMinEffort;
+  } else {
+    is_big = lazy && OwnsBlock(*entry) && entry->large()->capacity >= kLazyFreeMinBytes;
+  }
+  if (!is_big) return FreeEntry(entry);
+  deferred_values_.push_back(entry);
+  deferred_objects_++;
+  counters_->lazyfree_pending_objects.Set(deferred_objects_);
+}
+
+void Keyspace::CountFieldExpiry(int db_index, bool before, bool after) {
+  if (before == after) return;
+  db(db_index).field_expires += after ? 1 : static_cast<size_t>(-1);
+  PublishExpires(db(db_index));
+}
+
 void Keyspace::CountExpiry(int db_index, bool before, bool after) {
   if (before == after) return;
   Database& database = db(db_index);
   database.expires += after ? 1 : static_cast<size_t>(-1);
+  PublishExpires(database);
+}
+
+void Keyspace::PublishExpires(Database& database) {
   database.counters->expires.Set(database.expires);
+  database.counters->field_expires.Set(database.field_expires);
 }
 
 void Keyspace::UpdateCounters(Database& database) {
@@ -97,11 +132,12 @@ Handle Keyspace::Place(int db_index, const Key& key, Handle existing, Entry* ent
   } else {
     Entry* old = existing.entry();
     CountExpiry(db_index, old->has_expiry(), entry->has_expiry());
+    CountFieldExpiry(db_index, old->has_field_expiry(), false);
     entry->set_clock24(old->clock24());
-    FreeEntry(old);
+    RetireEntry(old, false);
     existing.Replace(entry);
   }
-  existing.SetMark(entry->has_expiry());
+  existing.SetMark(entry->may_expire());
   UpdateCounters(database);
   return existing;
 }
@@ -220,19 +256,42 @@ char* Keyspace::MutableString(int db_index, const Key& key, Handle& handle, size
   return block->data();
 }
 
+// ---- Collections ----
+
+Handle Keyspace::SetValue(int db_index, const Key& key, Handle existing, Type type, Encoding encoding,
+                          uint64_t payload, int64_t expiry_ms) {
+  Entry* entry = AllocateEntry(key.name, expiry_ms != kNoExpiry, false, 0);
+  entry->SetType(type, encoding);
+  if (expiry_ms != kNoExpiry) entry->set_expiry_ms(expiry_ms);
+  entry->set_payload(payload);
+  return Place(db_index, key, existing, entry);
+}
+
+void Keyspace::SetFieldExpiry(int db_index, Handle handle, bool has_field_expiry) {
+  Entry* entry = handle.entry();
+  CountFieldExpiry(db_index, entry->has_field_expiry(), has_field_expiry);
+  entry->flags = static_cast<uint8_t>((entry->flags & ~Entry::kHasFieldExpiry) |
+                                      (has_field_expiry ? Entry::kHasFieldExpiry : 0));
+  handle.SetMark(entry->may_expire());
+}
+
 // ---- Any type ----
 
 void Keyspace::Erase(int db_index, Handle handle, bool lazy) {
   Database& database = db(db_index);
   Entry* entry = database.table.Erase(handle);
   CountExpiry(db_index, entry->has_expiry(), false);
-  if (lazy && OwnsBlock(*entry) && entry->large()->capacity >= kLazyFreeMinBytes) {
-    deferred_values_.push_back(entry);
-    deferred_objects_++;
-    counters_->lazyfree_pending_objects.Set(deferred_objects_);
-  } else {
-    FreeEntry(entry);
-  }
+  CountFieldExpiry(db_index, entry->has_field_expiry(), false);
+  RetireEntry(entry, lazy);
+  UpdateCounters(database);
+}
+
+void Keyspace::EraseShell(int db_index, Handle handle) {
+  Database& database = db(db_index);
+  Entry* entry = database.table.Erase(handle);
+  CountExpiry(db_index, entry->has_expiry(), false);
+  CountFieldExpiry(db_index, entry->has_field_expiry(), false);
+  heap_.Free(entry, entry->AllocationSize());
   UpdateCounters(database);
 }
 
@@ -247,6 +306,7 @@ void Keyspace::SetExpiry(int db_index, Handle& handle, int64_t expiry_ms) {
   const bool is_inline = entry->is_inline();
   Entry* moved = AllocateEntry(entry->key(), has_expiry, is_inline, entry->value_length());
   moved->type_encoding = entry->type_encoding;
+  moved->flags |= entry->flags & Entry::kHasFieldExpiry;
   moved->set_clock24(entry->clock24());
   if (has_expiry) moved->set_expiry_ms(expiry_ms);
   if (is_inline) {
@@ -257,12 +317,18 @@ void Keyspace::SetExpiry(int db_index, Handle& handle, int64_t expiry_ms) {
   CountExpiry(db_index, entry->has_expiry(), has_expiry);
   heap_.Free(entry, entry->AllocationSize());  // the value moved along
   handle.Replace(moved);
-  handle.SetMark(has_expiry);
+  handle.SetMark(moved->may_expire());
   UpdateCounters(db(db_index));
 }
 
 Handle Keyspace::InsertCopy(int db_index, const Key& key, const Entry& source, int64_t expiry_ms) {
-  CHECK(source.type() == Type::kString);
+  if (IsCollection(source)) {
+    const uint64_t payload = OpsOf(source.type()).clone(heap_, source.encoding(), source.payload());
+    const Handle copy =
+        SetValue(db_index, key, {}, source.type(), source.encoding(), payload, expiry_ms);
+    SetFieldExpiry(db_index, copy, source.has_field_expiry());
+    return copy;
+  }
   if (OwnsBlock(source)) {
     const std::string_view bytes = source.large()->view();
     LargeString* block = LargeString::Create(bytes.size());
@@ -285,8 +351,13 @@ Handle Keyspace::MoveEntry(int db_index, Handle handle, Keyspace& target, int ta
                            const Key& target_key) {
   Entry* entry = handle.entry();
   const int64_t expiry_ms = entry->expiry_ms();
+  const bool stays = &target == this;
   Handle placed;
-  if (OwnsBlock(*entry)) {
+  if (stays && IsCollection(*entry)) {
+    placed = target.SetValue(target_db, target_key, {}, entry->type(), entry->encoding(),
+                             entry->payload(), expiry_ms);
+    target.SetFieldExpiry(target_db, placed, entry->has_field_expiry());
+  } else if (OwnsBlock(*entry)) {
     // The block belongs to no heap: only its accounting moves.
     LargeString* block = entry->large();
     block->Ref();
@@ -299,7 +370,11 @@ Handle Keyspace::MoveEntry(int db_index, Handle handle, Keyspace& target, int ta
   // The insert may have split the bucket that `handle` points into: look the source up again.
   const std::string name(entry->key());
   Handle source = db(db_index).table.Find(HashKey(name), name);
-  Erase(db_index, source, false);
+  if (stays && IsCollection(*entry)) {
+    EraseShell(db_index, source);
+  } else {
+    Erase(db_index, source, false);
+  }
   // And the erase may have merged the target's bucket, where both are in one table.
   return target.Find(target_db, target_key);
 }
@@ -314,9 +389,10 @@ void Keyspace::Flush(int db_index, bool lazy) {
     database.table.Clear([this](Entry* entry) { FreeEntry(entry); });
   }
   database.expires = 0;
+  database.field_expires = 0;
   database.expire_bucket = 0;
   database.average_ttl_ms = 0;
-  database.counters->expires.Set(0);
+  PublishExpires(database);
   UpdateCounters(database);
 }
 
@@ -326,34 +402,53 @@ void Keyspace::SwapDatabases(int a, int b) {
   for (int index : {a, b}) {
     Database& database = db(index);
     database.counters = &database_counters_[index];
-    database.counters->expires.Set(database.expires);
+    PublishExpires(database);
     UpdateCounters(database);
   }
 }
 
-bool Keyspace::FreeDeferred(size_t max_objects) {
-  size_t freed = 0;
-  while (freed < max_objects && !deferred_values_.empty()) {
-    FreeEntry(deferred_values_.front());
-    deferred_values_.pop_front();
-    freed++;
+size_t Keyspace::FreeSlice(Entry* entry, size_t max_elements) {
+  if (!IsCollection(*entry)) {
+    FreeEntry(entry);
+    return 1;
   }
-  while (freed < max_objects && !deferred_tables_.empty()) {
+  uint64_t payload = entry->payload();
+  const size_t before = OpsOf(entry->type()).free_effort(entry->encoding(), payload);
+  if (!OpsOf(entry->type()).free_slice(heap_, entry->encoding(), &payload, max_elements)) {
+    entry->set_payload(payload);
+    return 0;
+  }
+  heap_.Free(entry, entry->AllocationSize());
+  return before < max_elements ? before + 1 : max_elements;
+}
+
+bool Keyspace::FreeDeferred(size_t max_objects) {
+  size_t work = 0;
+  while (work < max_objects && !deferred_values_.empty()) {
+    const size_t done = FreeSlice(deferred_values_.front(), max_objects - work);
+    work += done == 0 ? max_objects : done;
+    if (done == 0) break;
+    deferred_values_.pop_front();
+    deferred_objects_--;
+  }
+  while (work < max_objects && !deferred_tables_.empty()) {
     const bool more = deferred_tables_.front()->DismantleBucket([&](Entry* entry) {
-      FreeEntry(entry);
-      freed++;
+      work++;
+      // A big value within a flushed database waits its turn as an object of its own.
+      deferred_objects_--;
+      RetireEntry(entry, true);
     });
     if (!more) deferred_tables_.pop_front();
   }
-  deferred_objects_ -= freed < deferred_objects_ ? freed : deferred_objects_;
   counters_->lazyfree_pending_objects.Set(deferred_objects_);
   counters_->used_memory.Set(heap_.used_bytes());
   return has_deferred_frees();
 }
 
-size_t Keyspace::MemoryUsage(const Entry& entry) const {
+size_t Keyspace::MemoryUsage(const Entry& entry, size_t samples) const {
   constexpr size_t kSlotBytes = 14;  // a table's memory per entry at its usual load, rounded
   size_t bytes = SlabHeap::GoodSize(entry.AllocationSize()) + kSlotBytes;
+  if (IsCollection(entry)) return bytes + OpsOf(entry.type()).memory(entry.encoding(), entry.payload(), samples);
   if (OwnsBlock(entry)) bytes += LargeGoodSize(LargeString::AllocationSize(entry.large()->capacity));
   return bytes;
 }
@@ -392,11 +487,16 @@ void Keyspace::Validate() {
     Database& database = db(i);
     database.table.Validate();
     size_t expires = 0;
+    size_t field_expires = 0;
     database.table.VisitBuckets(0, database.table.bucket_count(), [&](Handle handle) {
-      CHECK(handle.mark() == handle.entry()->has_expiry());
-      expires += handle.mark() ? 1 : 0;
+      const Entry& entry = *handle.entry();
+      CHECK(handle.mark() == entry.may_expire());
+      expires += entry.has_expiry() ? 1 : 0;
+      field_expires += entry.has_field_expiry() ? 1 : 0;
+      if (IsCollection(entry)) OpsOf(entry.type()).validate(entry.encoding(), entry.payload());
     });
     CHECK(expires == database.expires);
+    CHECK(field_expires == database.field_expires);
   }
 }
 

@@ -5,9 +5,10 @@
 // CommandContext, which adds what a command means for clients (hits and misses, events, propagation).
 //
 // Invariants:
-//   1. every entry of a table has its mark bit set iff it has an expiry (so that expiry cycles find
-//      expiring keys without touching the others);
-//   2. db(i).expires == number of marked entries of db(i);
+//   1. every entry of a table has its mark bit set iff it has an expiry or is a hash with fields that
+//      have one (so that expiry cycles find what may expire without touching the rest);
+//   2. db(i).expires == number of entries of db(i) with an expiry; db(i).field_expires == number of
+//      entries with fields that expire;
 //   3. heap().used_bytes() == bytes of all entries, values and tables, deferred frees included.
 //
 // Handles (Table::Position) are valid until the next insert or erase in the same table; functions that
@@ -69,6 +70,7 @@ struct alignas(64) Database {
   explicit Database(SlabHeap* heap) : table(heap) {}
   Table table;
   size_t expires = 0;           // entries with an expiry
+  size_t field_expires = 0;     // hashes with fields that have an expiry
   uint64_t expire_bucket = 0;   // where the active expiry cycle goes on
   int64_t average_ttl_ms = 0;
   DatabaseCounters* counters = nullptr;
@@ -114,9 +116,20 @@ class alignas(128) Keyspace {
   /// zero-filling behind them, and returns the place to write to. Unshares large blocks.
   char* MutableString(int db, const Key& key, Handle& handle, size_t size);
 
+  // ---- Collections: the payload is memory of this keyspace's heap (see value_ops.h) ----
+
+  /// Sets `key` to a collection, replacing whatever `existing` (the key's handle, or empty) holds; the
+  /// keyspace owns the value from now on.
+  Handle SetValue(int db, const Key& key, Handle existing, Type type, Encoding encoding, uint64_t payload,
+                  int64_t expiry_ms);
+  /// Says whether a hash has fields with an expiry, so that the expiry cycle visits it.
+  void SetFieldExpiry(int db, Handle handle, bool has_field_expiry);
+
   // ---- Any type ----
 
-  /// Removes the entry from its database and frees it, later if it is big and `lazy`.
+  /// Removes the entry from its database and frees it. What takes long to free is freed later, in
+  /// slices: a big collection always (nobody can tell, and a long pause helps nobody), a big string if
+  /// `lazy`.
   void Erase(int db, Handle handle, bool lazy);
   /// Sets or clears (kNoExpiry) the expiry; the entry may move, `handle` follows.
   void SetExpiry(int db, Handle& handle, int64_t expiry_ms);
@@ -144,9 +157,11 @@ class alignas(128) Keyspace {
 
   /// Looks at up to `max_buckets` buckets of one database for keys past their time and hands each to
   /// `expire(db, Key)`, which deletes it (and tells whoever must know). Returns how many buckets it
-  /// looked at (less than asked: the database has none left with an expiry).
-  template <class Expire>
-  size_t ExpireCycle(int db, int64_t now_ms, size_t max_buckets, Expire&& expire);
+  /// looked at (less than asked: the database has none left with an expiry). Hashes with fields that
+  /// expire are handed to `expire_fields(db, name)`.
+  template <class Expire, class ExpireFields>
+  size_t ExpireCycle(int db, int64_t now_ms, size_t max_buckets, Expire&& expire,
+                     ExpireFields&& expire_fields);
 
   // ---- Deferred frees ----
 
@@ -155,8 +170,10 @@ class alignas(128) Keyspace {
   /// Frees up to `max_objects` entries of detached tables and values. Returns false when none are left.
   bool FreeDeferred(size_t max_objects);
 
-  /// Bytes that one key costs, MEMORY USAGE's view (entry, its slot, value).
-  size_t MemoryUsage(const Entry& entry) const;
+  /// Bytes that one key costs, MEMORY USAGE's view (entry, its slot, value). `samples` as in ValueOps.
+  size_t MemoryUsage(const Entry& entry, size_t samples) const;
+  /// Shows the world the bytes in use; after values were changed in place.
+  void PublishMemory() { counters_->used_memory.Set(heap_.used_bytes()); }
 
   /// Snapshot epoch stamped into entries on every write (R7).
   void set_epoch(uint8_t epoch) { epoch_ = epoch; }
@@ -168,12 +185,21 @@ class alignas(128) Keyspace {
  private:
   Entry* AllocateEntry(std::string_view key, bool has_expiry, bool is_inline, size_t value_length);
   void FreeEntry(Entry* entry);
+  /// Frees the entry now or, when its value is big, later.
+  void RetireEntry(Entry* entry, bool lazy);
   /// Frees what the entry's payload points to.
   void FreeValue(Entry* entry);
   /// Puts `entry` where `existing` stood (freeing the old entry and value) or inserts it.
   Handle Place(int db, const Key& key, Handle existing, Entry* entry);
   void CountExpiry(int db, bool before, bool after);
+  void CountFieldExpiry(int db, bool before, bool after);
+  static void PublishExpires(Database& database);
   void UpdateCounters(Database& database);
+  /// Erases an entry whose value lives on in another one.
+  void EraseShell(int db, Handle handle);
+  /// Frees up to about `max_elements` elements of a retired entry. Returns how much work it was, or 0 if
+  /// there is more to do.
+  size_t FreeSlice(Entry* entry, size_t max_elements);
   bool OverwriteInline(Entry* entry, std::string_view value, Encoding encoding, int64_t expiry_ms);
 
   ShardId id_;
@@ -198,12 +224,14 @@ struct IntegerText {
 std::string_view StringBytes(const Entry& entry, IntegerText* text);
 size_t StringLength(const Entry& entry);
 
-template <class Expire>
-size_t Keyspace::ExpireCycle(int db_index, int64_t now_ms, size_t max_buckets, Expire&& expire) {
+template <class Expire, class ExpireFields>
+size_t Keyspace::ExpireCycle(int db_index, int64_t now_ms, size_t max_buckets, Expire&& expire,
+                             ExpireFields&& expire_fields) {
   Database& database = db(db_index);
   size_t looked = 0;
   std::vector<std::string> expired;
-  while (looked < max_buckets && database.expires > 0) {
+  std::vector<std::string> with_fields;
+  while (looked < max_buckets && database.expires + database.field_expires > 0) {
     if (database.expire_bucket >= database.table.bucket_count()) database.expire_bucket = 0;
     const size_t step = max_buckets - looked < 16 ? max_buckets - looked : 16;
     database.table.VisitBuckets(database.expire_bucket, step, [&](Handle handle) {
@@ -211,17 +239,21 @@ size_t Keyspace::ExpireCycle(int db_index, int64_t now_ms, size_t max_buckets, E
       const Entry& entry = *handle.entry();
       if (IsExpired(entry, now_ms)) {
         expired.emplace_back(entry.key());
-      } else {
-        const int64_t ttl_ms = entry.expiry_ms() - now_ms;
-        database.average_ttl_ms = database.average_ttl_ms == 0
-                                      ? ttl_ms
-                                      : (database.average_ttl_ms * 15 + ttl_ms) / 16;
+        return;
       }
+      if (entry.has_field_expiry()) with_fields.emplace_back(entry.key());
+      if (!entry.has_expiry()) return;
+      const int64_t ttl_ms = entry.expiry_ms() - now_ms;
+      database.average_ttl_ms = database.average_ttl_ms == 0
+                                    ? ttl_ms
+                                    : (database.average_ttl_ms * 15 + ttl_ms) / 16;
     });
     database.expire_bucket += step;
     looked += step;
     for (const std::string& name : expired) expire(db_index, name);
+    for (const std::string& name : with_fields) expire_fields(db_index, name);
     expired.clear();
+    with_fields.clear();
   }
   if (database.expires == 0) database.average_ttl_ms = 0;
   return looked;

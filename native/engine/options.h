@@ -43,7 +43,19 @@ class Option {
   X(lazyfree_lazy_expire, "lazyfree-lazy-expire", 0)                                                 \
   X(lazyfree_lazy_server_del, "lazyfree-lazy-server-del", 0)                                         \
   X(enable_debug_command, "enable-debug-command", 0)                                                 \
-  X(notify_flags, "notify-keyspace-events", 0)
+  X(notify_flags, "notify-keyspace-events", 0)                                                       \
+  X(list_max_listpack_size, "list-max-listpack-size", -2)                                            \
+  X(list_compress_depth, "list-compress-depth", 0)                                                   \
+  X(hash_max_listpack_entries, "hash-max-listpack-entries", 512)                                     \
+  X(hash_max_listpack_value, "hash-max-listpack-value", 64)                                          \
+  X(set_max_intset_entries, "set-max-intset-entries", 512)                                           \
+  X(set_max_listpack_entries, "set-max-listpack-entries", 128)                                       \
+  X(set_max_listpack_value, "set-max-listpack-value", 64)                                            \
+  X(zset_max_listpack_entries, "zset-max-listpack-entries", 128)                                     \
+  X(zset_max_listpack_value, "zset-max-listpack-value", 64)                                          \
+  X(stream_node_max_bytes, "stream-node-max-bytes", 4096)                                            \
+  X(stream_node_max_entries, "stream-node-max-entries", 100)                                         \
+  X(rdb_compat_version, "rdb-compat-version", 11)
 // clang-format on
 
 /// maxmemory-policy as a number; the LFU policies are what OBJECT FREQ asks for.

@@ -3,6 +3,7 @@
 // Nothing here may hold up the sockets: work that can be long is done in slices of kSliceNs between
 // rounds of the loop, under the lease of one shard at a time, and never waits for a lease.
 #include "base/clock.h"
+#include "engine/field_expiry.h"
 #include "net/worker.h"
 
 namespace sherd::net {
@@ -92,7 +93,9 @@ bool Worker::ExpireSlice(int64_t deadline_ns) {
       if (expire_shard_ >= shards) break;
     }
     const engine::ShardId shard = static_cast<engine::ShardId>(expire_shard_);
-    if (engine_.database_counters(shard, expire_db_).expires.Get() > 0 && leases.TryAcquire(shard, index_)) {
+    const engine::DatabaseCounters& counters = engine_.database_counters(shard, expire_db_);
+    const bool may_expire = counters.expires.Get() + counters.field_expires.Get() > 0;
+    if (may_expire && leases.TryAcquire(shard, index_)) {
       const bool has_time = ExpireDatabase(shard, expire_db_, deadline_ns);
       leases.Release(shard, index_);
       if (!has_time) return true;
@@ -113,11 +116,18 @@ bool Worker::ExpireDatabase(engine::ShardId shard, int db, int64_t deadline_ns) 
   if (left > expire_buckets_left_) left = expire_buckets_left_;
   while (left > 0) {
     const size_t step = left < kExpireStep ? left : kExpireStep;
-    const size_t looked = space.ExpireCycle(db, now_ms_, step, [&](int db_index, std::string_view name) {
-      const engine::Key key = engine_.MakeKey(name);
-      engine::Handle handle = space.Find(db_index, key);
-      if (handle) engine::ExpireKey(engine_, &counters_, db_index, key, handle);
-    });
+    const size_t looked = space.ExpireCycle(
+        db, now_ms_, step,
+        [&](int db_index, std::string_view name) {
+          const engine::Key key = engine_.MakeKey(name);
+          engine::Handle handle = space.Find(db_index, key);
+          if (handle) engine::ExpireKey(engine_, &counters_, db_index, key, handle);
+        },
+        [&](int db_index, std::string_view name) {
+          const engine::Key key = engine_.MakeKey(name);
+          engine::Handle handle = space.Find(db_index, key);
+          if (handle) engine::ExpireHashFields(engine_, &counters_, db_index, key, handle, now_ms_);
+        });
     left -= step;
     expire_buckets_left_ -= step < expire_buckets_left_ ? step : expire_buckets_left_;
     engine_.database_counters(shard, db).average_ttl_ms.Set(

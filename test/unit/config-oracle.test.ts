@@ -19,6 +19,7 @@ const LEFT_OUT = new Set([
   // Not in 7.0, or hidden there in another way.
   'set-max-listpack-entries', 'set-max-listpack-value', 'locale-collate', 'cluster-announce-human-nodename',
   'max-new-connections-per-cycle', 'max-new-tls-connections-per-cycle', 'worker-threads', 'shards', 'execution-layout',
+  'rdb-compat-version',
   // Would disturb the oracle, or depend on its build and machine.
   'port', 'bind', 'tls-port', 'maxclients', 'activedefrag', 'watchdog-period', 'requirepass', 'maxmemory',
   'oom-score-adj', 'oom-score-adj-values', 'rdb-key-save-delay', 'key-load-delay', 'server-cpulist', 'bio-cpulist',

@@ -1,0 +1,8 @@
+// Hashes.
+#include "commands/families.h"
+
+namespace sherd {
+
+std::span<const engine::HandlerRow> HashHandlers() { return {}; }
+
+}  // namespace sherd
