@@ -10,8 +10,10 @@ import { oracleProgram } from '../../test/support/project.js';
 
 /** What one run is to do. */
 export interface Load {
-  /** redis-benchmark's name of the test: set, get, incr, mset, ping_mbulk. */
+  /** redis-benchmark's name of the test: set, ping_mbulk, zpopmin … */
   test: string;
+  /** A command to send instead of one of redis-benchmark's tests. */
+  words?: readonly string[];
   pipeline: number;
   clients: number;
   requests: number;
@@ -43,11 +45,13 @@ export function parseReport(report: string): LoadResult {
 
 /** The command line for a load. */
 export function loadArguments(port: number, load: Load): string[] {
-  const words = ['-h', '127.0.0.1', '-p', String(port), '-t', load.test, '--precision', '3'];
+  const words = ['-h', '127.0.0.1', '-p', String(port), '--precision', '3'];
+  if (load.words === undefined) words.push('-t', load.test);
   words.push('-P', String(load.pipeline), '-c', String(load.clients), '-n', String(load.requests));
   words.push('-d', String(load.valueBytes), '-r', String(load.keyspace));
   if (load.threads > 0) words.push('--threads', String(load.threads));
-  return words;
+  // Options end where the command begins.
+  return [...words, ...(load.words ?? [])];
 }
 
 /** Runs a load against a server. Throws when redis-benchmark fails or the server answers with an error. */
