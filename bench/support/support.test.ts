@@ -4,7 +4,7 @@
 import { describe, expect, it } from 'vitest';
 import { scatter } from './collections.js';
 import { checkAcknowledged, encode, LineCounter } from './loader.js';
-import { cpuTimeUs, residentBytes } from './process-facts.js';
+import { cpuTimeUs, residentBytes, RunQueueDelay } from './process-facts.js';
 import { loadArguments, parseReport } from './redis-benchmark.js';
 import { formatTable, formatVerdict, isMet } from './report.js';
 import { geometricMean, median, percentile } from './statistics.js';
@@ -119,6 +119,17 @@ describe('process facts', () => {
     expect(seenUs).toBeGreaterThanOrEqual(40_000);
     expect(seenUs).toBeLessThan(10_000_000);
     expect(residentBytes(process.pid)).toBeGreaterThan(10_000_000);
+  });
+});
+
+describe('the time without a core', () => {
+  it('is read again and again from one open file, and never shrinks', () => {
+    const delay = new RunQueueDelay();
+    const first = delay.readMs();
+    const second = delay.readMs();
+    delay.close();
+    expect(first).toBeGreaterThanOrEqual(0);
+    expect(second).toBeGreaterThanOrEqual(first);
   });
 });
 
