@@ -7,6 +7,8 @@
  * short run of each server warms up and tells how many requests fill the time of a run; then the servers take
  * turns, the first of a pair changing from pair to pair (A B, B A, A B), so that a drift of the machine hits both.
  * Figures are medians over the runs. CPU time is that of the whole server process, all threads, divided by commands.
+ * "client" is the share of a core that redis-benchmark used, at the server that kept it busier: near 1 it was the
+ * limit, servers look alike in throughput, and processor time still tells them apart (--threads gives it more cores).
  *
  * SET, GET, INCR and MSET run at every size and at pipelines 1, 16 and 50; all other tests at the first size and at
  * pipeline 16, where their targets are. A test whose command one of the servers does not have is "not there" and counts
@@ -72,6 +74,7 @@ interface Figures {
   p50Ms: number;
   p99Ms: number;
   p999Ms: number;
+  clientShare: number;
 }
 
 /** One line of the report. */
@@ -94,12 +97,12 @@ async function prepare(server: RunningServer, test: SuiteTest, requests: number,
 async function measure(server: RunningServer, job: Load): Promise<Figures> {
   const missesBefore = await infoNumber(server.port, 'stats', 'keyspace_misses');
   const before = cpuTimeUs(server.pid);
-  const { requestsPerSec, p50Ms, p99Ms, p999Ms } = await runLoad(server.port, job);
+  const { requestsPerSec, p50Ms, p99Ms, p999Ms, clientShare } = await runLoad(server.port, job);
   const cpuUsPerCommand = (cpuTimeUs(server.pid) - before) / job.requests;
   // A server that looks keys up in the wrong place is fast and worthless.
   const misses = (await infoNumber(server.port, 'stats', 'keyspace_misses')) - missesBefore;
   if (misses !== 0) throw new Error(`${server.name}: ${misses} of ${job.requests} ${job.test} found no key`);
-  return { requestsPerSec, cpuUsPerCommand, p50Ms, p99Ms, p999Ms };
+  return { requestsPerSec, cpuUsPerCommand, p50Ms, p99Ms, p999Ms, clientShare };
 }
 
 function medians(samples: readonly Figures[]): Figures {
@@ -110,6 +113,7 @@ function medians(samples: readonly Figures[]): Figures {
     p50Ms: of('p50Ms'),
     p99Ms: of('p99Ms'),
     p999Ms: of('p999Ms'),
+    clientShare: of('clientShare'),
   };
 }
 
@@ -166,6 +170,7 @@ function printRow(row: Row): string[] {
   cells.push(ratio(ours.requestsPerSec, redis.requestsPerSec));
   cells.push(redis.cpuUsPerCommand.toFixed(2), ours.cpuUsPerCommand.toFixed(2));
   cells.push(ratio(ours.cpuUsPerCommand, redis.cpuUsPerCommand));
+  cells.push(Math.max(redis.clientShare, ours.clientShare).toFixed(2));
   if (row.pipeline !== 1) return cells;
   const pairs = [
     [redis.p50Ms, ours.p50Ms],
@@ -175,7 +180,7 @@ function printRow(row: Row): string[] {
   return [...cells, ...pairs.map(([theirs, mine]) => `${theirs.toFixed(2)} / ${mine.toFixed(2)}`)];
 }
 
-const HEADER = ['test', 'pipe', 'redis/s', 'ours/s', 'ratio', 'redis µs', 'ours µs', 'CPU ratio'];
+const HEADER = ['test', 'pipe', 'redis/s', 'ours/s', 'ratio', 'redis µs', 'ours µs', 'CPU ratio', 'client'];
 const LATENCY_HEADER = ['p50 ms r/o', 'p99 ms r/o', 'p99.9 ms r/o'];
 
 const speedOf = (row: Row): number => row.ours.requestsPerSec / row.redis.requestsPerSec;
