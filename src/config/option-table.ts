@@ -234,7 +234,7 @@ const ENGINE_OPTIONS_ROWS: readonly OptionRow[] = [
   memory('zset-max-listpack-value', 0n, MAX_INT64, 64, { alias: 'zset-max-ziplist-value', not: COLLECTIONS }),
   integer('list-max-listpack-size', MIN_INT32, MAX_INT32, -2, { alias: 'list-max-ziplist-size', not: COLLECTIONS }),
   integer('list-compress-depth', 0n, MAX_INT32, 0, { not: COLLECTIONS }),
-  memory('hll-sparse-max-bytes', 0n, MAX_INT64, 3000, { not: COLLECTIONS }),
+  memory('hll-sparse-max-bytes', 0n, MAX_INT64, 3000, { by: 'engine' }),
   memory('stream-node-max-bytes', 0n, MAX_INT64, 4096, { not: COLLECTIONS }),
   integer('stream-node-max-entries', 0n, MAX_INT64, 100, { not: COLLECTIONS }),
   integer('tracking-table-max-keys', 0n, MAX_INT64, 1000000, { not: 'client-side caching does not exist yet' }),

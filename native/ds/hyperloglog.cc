@@ -1,0 +1,267 @@
+// HyperLogLog: hashing, packing and estimating. Changes of sparse sketches are in
+// hyperloglog_sparse.cc.
+#include "ds/hyperloglog.h"
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "base/bytes.h"
+#include "base/check.h"
+
+namespace sherd::ds {
+
+namespace {
+
+constexpr unsigned kIndexBits = 14;
+constexpr unsigned kHashBits = 64 - kIndexBits;  // that are left for the run of zeros
+static_assert(1u << kIndexBits == kHllRegisters);
+
+constexpr size_t kGroup = 8;  // registers that make 48 bits, six whole bytes
+constexpr size_t kGroupSize = 6;
+static_assert(kHllHeaderSize + kHllRegisters / kGroup * kGroupSize == kHllDenseSize);
+
+constexpr uint8_t kOutdated = 0x80;
+
+// MurmurHash64A (A. Appleby, public domain), reading words as little-endian.
+uint64_t Murmur64A(std::string_view bytes, uint64_t seed) {
+  constexpr uint64_t kMultiplier = 0xc6a4a7935bd1e995;
+  const char* p = bytes.data();
+  size_t left = bytes.size();
+  uint64_t hash = seed ^ (bytes.size() * kMultiplier);
+  for (; left >= 8; left -= 8, p += 8) {
+    uint64_t word = LoadLittle64(p) * kMultiplier;
+    word = (word ^ word >> 47) * kMultiplier;
+    hash = (hash ^ word) * kMultiplier;
+  }
+  if (left > 0) {
+    uint64_t word = 0;
+    for (size_t i = 0; i < left; i++) word |= uint64_t{static_cast<uint8_t>(p[i])} << (8 * i);
+    hash = (hash ^ word) * kMultiplier;
+  }
+  hash = (hash ^ hash >> 47) * kMultiplier;
+  return hash ^ hash >> 47;
+}
+
+// ---- Eight registers at a time ----
+
+// 48 bits to eight bytes: halves to 32-bit lanes, quarters to 16-bit lanes, eighths to bytes.
+inline uint64_t Spread(uint64_t packed) {
+  packed = (packed & 0x0000000000ffffff) | (packed & 0x0000ffffff000000) << 8;
+  packed = (packed & 0x00000fff00000fff) | (packed & 0x00fff00000fff000) << 4;
+  return (packed & 0x003f003f003f003f) | (packed & 0x0fc00fc00fc00fc0) << 2;
+}
+
+inline uint64_t Gather(uint64_t spread) {
+  spread = (spread & 0x003f003f003f003f) | (spread & 0x3f003f003f003f00) >> 2;
+  spread = (spread & 0x00000fff00000fff) | (spread & 0x0fff00000fff0000) >> 4;
+  return (spread & 0x0000000000ffffff) | (spread & 0x00ffffff00000000) >> 8;
+}
+
+typedef uint8_t Vector __attribute__((vector_size(16)));
+
+// registers[i] = max(registers[i], more[i]) for 16 of them.
+inline void RaiseSixteen(uint8_t* registers, const void* more) {
+  Vector a;
+  Vector b;
+  std::memcpy(&a, registers, sizeof a);
+  std::memcpy(&b, more, sizeof b);
+  const Vector result = a > b ? a : b;
+  std::memcpy(registers, &result, sizeof result);
+}
+
+void MergeDense(const char* packed, HllRegisters* registers) {
+  uint8_t* to = registers->data();
+  for (size_t i = 0; i < kHllRegisters; i += 2 * kGroup, packed += 2 * kGroupSize) {
+    // The second load ends with the group and not behind it: the last one ends with the sketch.
+    uint64_t spread[2] = {Spread(LoadLittle64(packed)), Spread(LoadLittle64(packed + 4) >> 16)};
+    if constexpr (std::endian::native == std::endian::big) {
+      for (uint64_t& word : spread) word = __builtin_bswap64(word);
+    }
+    RaiseSixteen(to + i, spread);
+  }
+}
+
+// ---- Estimating ----
+
+// How many registers hold each value. Values above 51 come from clients' own bytes only.
+using Histogram = std::array<uint32_t, 64>;
+
+void CountValues(const HllRegisters& registers, Histogram* histogram) {
+  uint32_t counts[4][64] = {};
+  for (size_t i = 0; i < kHllRegisters; i += kGroup) {
+    uint64_t word;
+    std::memcpy(&word, registers.data() + i, sizeof word);
+    for (size_t k = 0; k < kGroup; k++) counts[k % 4][word >> (8 * k) & 63]++;
+  }
+  for (size_t v = 0; v < 64; v++) {
+    (*histogram)[v] = counts[0][v] + counts[1][v] + counts[2][v] + counts[3][v];
+  }
+}
+
+// σ and τ of Ertl's paper: power series summed until they no longer change.
+double Sigma(double x) {
+  if (x == 1.0) return std::numeric_limits<double>::infinity();
+  double sum = x;
+  double before;
+  double factor = 1;
+  do {
+    x *= x;
+    before = sum;
+    sum += x * factor;
+    factor += factor;
+  } while (before != sum);
+  return sum;
+}
+
+double Tau(double x) {
+  if (x == 0.0 || x == 1.0) return 0.0;
+  double sum = 1 - x;
+  double before;
+  double factor = 1;
+  do {
+    x = std::sqrt(x);
+    before = sum;
+    factor *= 0.5;
+    sum -= (1 - x) * (1 - x) * factor;
+  } while (before != sum);
+  return sum / 3;
+}
+
+uint64_t Estimate(const Histogram& histogram) {
+  constexpr double kAlphaInfinity = 0.721347520444481703680;  // 1 / (2 ln 2)
+  constexpr double kCount = kHllRegisters;
+  double z = kCount * Tau((kCount - histogram[kHashBits + 1]) / kCount);
+  for (size_t value = kHashBits; value >= 1; value--) z = (z + histogram[value]) * 0.5;
+  z += kCount * Sigma(histogram[0] / kCount);
+  return static_cast<uint64_t>(std::llround(kAlphaInfinity * kCount * kCount / z));
+}
+
+// Calls visit(first register, run) for all runs. False: they do not cover the registers exactly.
+template <class Visit>
+bool VisitRuns(std::string_view sketch, Visit visit) {
+  size_t first = 0;
+  HllRun run;
+  for (size_t offset = kHllHeaderSize; offset < sketch.size(); offset += run.size) {
+    if (!HllReadRun(sketch, offset, &run)) return false;
+    if (first + run.length > kHllRegisters) return false;
+    visit(first, run);
+    first += run.length;
+  }
+  return first == kHllRegisters;
+}
+
+}  // namespace
+
+HllElement HllHash(std::string_view element) {
+  constexpr uint64_t kSeed = 0xadc83b19;
+  const uint64_t hash = Murmur64A(element, kSeed);
+  // The bit on top ends the run of a hash whose other bits are all zero.
+  const uint64_t rest = hash >> kIndexBits | uint64_t{1} << kHashBits;
+  return {static_cast<uint32_t>(hash & (kHllRegisters - 1)),
+          static_cast<uint8_t>(std::countr_zero(rest) + 1)};
+}
+
+// ---- Headers ----
+
+bool IsHll(std::string_view bytes) {
+  if (bytes.size() < kHllHeaderSize || bytes.substr(0, 4) != "HYLL") return false;
+  const auto encoding = static_cast<uint8_t>(bytes[4]);
+  return encoding == 0 ? bytes.size() == kHllDenseSize : encoding == 1;
+}
+
+bool HllCachedCount(std::string_view sketch, uint64_t* count) {
+  if ((static_cast<uint8_t>(sketch[15]) & kOutdated) != 0) return false;
+  *count = LoadLittle64(sketch.data() + 8);
+  return true;
+}
+
+void HllStoreCount(char* sketch, uint64_t count) { StoreLittle64(sketch + 8, count); }
+
+void HllInvalidateCount(char* sketch) {
+  sketch[15] = static_cast<char>(static_cast<uint8_t>(sketch[15]) | kOutdated);
+}
+
+// ---- Reading ----
+
+bool HllReadRun(std::string_view sketch, size_t offset, HllRun* run) {
+  if (offset >= sketch.size()) return false;
+  const uint32_t opcode = static_cast<uint8_t>(sketch[offset]);
+  *run = {.offset = offset, .size = 1, .length = 0, .value = 0, .is_long = false};
+  if ((opcode & 0x80) != 0) {
+    run->length = (opcode & 3) + 1;
+    run->value = static_cast<uint8_t>((opcode >> 2 & 31) + 1);
+  } else if ((opcode & 0x40) == 0) {
+    run->length = (opcode & 63) + 1;
+  } else {
+    if (offset + 1 >= sketch.size()) return false;
+    run->size = 2;
+    run->is_long = true;
+    run->length = ((opcode & 63) << 8 | static_cast<uint8_t>(sketch[offset + 1])) + 1;
+  }
+  return true;
+}
+
+bool HllCount(std::string_view sketch, uint64_t* count) {
+  DCHECK(IsHll(sketch));
+  if (IsHllDense(sketch)) {
+    HllRegisters registers{};
+    MergeDense(sketch.data() + kHllHeaderSize, &registers);
+    *count = HllCountRegisters(registers);
+    return true;
+  }
+  Histogram histogram{};
+  const bool is_whole = VisitRuns(
+      sketch, [&](size_t, const HllRun& run) { histogram[run.value] += run.length; });
+  if (is_whole) *count = Estimate(histogram);
+  return is_whole;
+}
+
+bool HllMerge(std::string_view sketch, HllRegisters* registers) {
+  DCHECK(IsHll(sketch));
+  if (IsHllDense(sketch)) {
+    MergeDense(sketch.data() + kHllHeaderSize, registers);
+    return true;
+  }
+  return VisitRuns(sketch, [&](size_t first, const HllRun& run) {
+    if (run.value == 0) return;
+    for (size_t i = first; i < first + run.length; i++) {
+      if ((*registers)[i] < run.value) (*registers)[i] = run.value;
+    }
+  });
+}
+
+uint64_t HllCountRegisters(const HllRegisters& registers) {
+  Histogram histogram;
+  CountValues(registers, &histogram);
+  return Estimate(histogram);
+}
+
+// ---- Changing ----
+
+bool HllDenseSet(char* sketch, HllElement element) {
+  DCHECK(element.index < kHllRegisters && element.value < 64);
+  // A register lies in two neighbouring bytes at most; the last one in the last byte alone.
+  char* at = sketch + kHllHeaderSize + element.index * 6 / 8;
+  const unsigned shift = element.index * 6 % 8;
+  const bool is_split = shift > 2;
+  uint32_t bytes = static_cast<uint8_t>(at[0]);
+  if (is_split) bytes |= uint32_t{static_cast<uint8_t>(at[1])} << 8;
+  if ((bytes >> shift & 63) >= element.value) return false;
+  bytes = (bytes & ~(63u << shift)) | uint32_t{element.value} << shift;
+  at[0] = static_cast<char>(bytes);
+  if (is_split) at[1] = static_cast<char>(bytes >> 8);
+  return true;
+}
+
+void HllDenseStore(char* sketch, const HllRegisters& registers) {
+  char* to = sketch + kHllHeaderSize;
+  for (size_t i = 0; i < kHllRegisters; i += kGroup, to += kGroupSize) {
+    char group[8];
+    StoreLittle64(group, Gather(LoadLittle64(registers.data() + i)));
+    std::memcpy(to, group, kGroupSize);
+  }
+}
+
+}  // namespace sherd::ds
