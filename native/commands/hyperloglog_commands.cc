@@ -76,67 +76,75 @@ size_t SparseSizeMax(CommandContext& ctx) {
 
 // ---- PFADD ----
 
-// Adds all elements of the line. The number of those that changed a register, -1: corrupt.
-int64_t AddToSparse(CommandContext& ctx, HllSketch* sketch) {
+struct Added {
+  int64_t changed = 0;  // elements that raised a register, and the key if it is new
+  bool is_corrupt = false;
+};
+
+// Adds the elements of the line, up to the first that finds the sketch corrupt.
+Added AddToSparse(CommandContext& ctx, HllSketch* sketch) {
   const size_t size_max = SparseSizeMax(ctx);
-  int64_t changed = 0;
-  for (size_t i = 2; i < ctx.args.size(); i++) {
+  Added added;
+  for (size_t i = 2; i < ctx.args.size() && !added.is_corrupt; i++) {
     const HllChange change = sketch->Set(ds::HllHash(ctx.args[i]), size_max);
-    if (change == HllChange::kCorrupt) return -1;
-    if (change == HllChange::kRaised) changed++;
+    if (change == HllChange::kRaised) added.changed++;
+    added.is_corrupt = change == HllChange::kCorrupt;
   }
-  return changed;
+  return added;
 }
 
-int64_t OpAddNew(CommandContext& ctx, const Key& key) {
+Added OpAddNew(CommandContext& ctx, const Key& key) {
   HllSketch sketch;
-  const int64_t changed = AddToSparse(ctx, &sketch);
+  Added added = AddToSparse(ctx, &sketch);
+  added.changed++;
   ds::HllInvalidateCount(sketch.data());
   StoreSketch(ctx, key, {}, sketch);
   ctx.Notify(engine::kEventNew, "new", key);
-  return changed + 1;  // the key itself counts
+  return added;
 }
 
-int64_t OpAddDense(CommandContext& ctx, char* bytes) {
-  int64_t changed = 0;
+Added OpAddDense(CommandContext& ctx, char* bytes) {
+  Added added;
   for (size_t i = 2; i < ctx.args.size(); i++) {
-    if (ds::HllDenseSet(bytes, ds::HllHash(ctx.args[i]))) changed++;
+    if (ds::HllDenseSet(bytes, ds::HllHash(ctx.args[i]))) added.changed++;
   }
-  if (changed > 0) ds::HllInvalidateCount(bytes);
-  return changed;
+  if (added.changed > 0) ds::HllInvalidateCount(bytes);
+  return added;
 }
 
-int64_t OpAddSparse(CommandContext& ctx, const Key& key, Handle handle, std::string_view bytes) {
+Added OpAddSparse(CommandContext& ctx, const Key& key, Handle handle, std::string_view bytes) {
   HllSketch sketch(bytes);
-  const int64_t changed = AddToSparse(ctx, &sketch);
-  if (changed > 0) {
+  const Added added = AddToSparse(ctx, &sketch);
+  if (added.changed > 0) {
     ds::HllInvalidateCount(sketch.data());
     StoreSketch(ctx, key, handle, sketch);
-  } else if (changed == 0) {
+  } else {
     OpenSketch(ctx, key, handle, bytes);  // the encoding becomes raw, changed or not
   }
-  return changed;
+  return added;
 }
 
 void CmdPfAdd(CommandContext& ctx) {
   const Key& key = ctx.key(0);
   Handle handle = ctx.LookupWrite(key);
-  int64_t changed;
+  Added added;
   if (!handle) {
-    changed = OpAddNew(ctx, key);
+    added = OpAddNew(ctx, key);
   } else {
     std::string_view bytes;
     if (!ReadSketch(ctx, handle, &bytes)) return;
-    changed = ds::IsHllDense(bytes) ? OpAddDense(ctx, OpenSketch(ctx, key, handle, bytes))
-                                    : OpAddSparse(ctx, key, handle, bytes);
+    added = ds::IsHllDense(bytes) ? OpAddDense(ctx, OpenSketch(ctx, key, handle, bytes))
+                                  : OpAddSparse(ctx, key, handle, bytes);
   }
-  if (changed < 0) return ctx.reply.Error(kCorrupt);
-  if (changed > 0) {
+  if (added.changed > 0) {
     ctx.SignalModified(key);
-    ctx.Notify(engine::kEventString, "pfadd", key);
-    ctx.AddDirty(changed);
+    if (!added.is_corrupt) ctx.Notify(engine::kEventString, "pfadd", key);
+    ctx.AddDirty(added.changed);
   }
-  ctx.reply.Integer(changed > 0 ? 1 : 0);
+  // What was added before the corruption was met stays, as in Redis, and is replayed: the same line
+  // stops at the same element everywhere.
+  if (added.is_corrupt) return ctx.reply.Error(kCorrupt);
+  ctx.reply.Integer(added.changed > 0 ? 1 : 0);
 }
 
 // ---- PFCOUNT ----

@@ -22,7 +22,7 @@
 //           1vvvvvll           VAL    l+1 registers hold v+1         (1 … 4 times 1 … 32)
 //
 // Sparse bytes come from clients: every reader here checks that the opcodes are whole and cover
-// exactly 16384 registers before it believes them, and tells when they do not.
+// exactly 16384 registers, and tells when they do not; a change looks as far as its register.
 //
 // Cost: unpacking 16384 dense registers takes a few microseconds, since eight of them are spread
 // from 48 bits into eight bytes by three masks and shifts; the maximum of two sketches runs 16

@@ -73,7 +73,8 @@ HllChange HllSketch::Promote(HllElement element) {
   return HllDenseSet(bytes_, element) ? HllChange::kRaised : HllChange::kNone;
 }
 
-// False: the opcodes end before the register.
+// False: the opcodes end before the register. What follows it is not looked at, as in Redis: a
+// sketch whose end is broken takes elements until it has to become dense.
 bool HllSketch::Find(uint32_t index, const Cursor& cursor, Place* place) const {
   *place = {};
   place->resume = cursor;
@@ -82,7 +83,6 @@ bool HllSketch::Find(uint32_t index, const Cursor& cursor, Place* place) const {
   Cursor previous = cursor;
   size_t offset = cursor.offset;
   while (HllReadRun(bytes(), offset, &place->run)) {
-    if (place->first + place->run.length > kHllRegisters) return false;
     if (index < place->first + place->run.length) return true;
     place->resume = previous;
     previous = {offset, place->first};
