@@ -199,18 +199,39 @@ void WriteField(unsigned char* bytes, uint64_t offset, FieldType type, uint64_t 
   }
 }
 
+// The exact result of a write, and where it goes if it does not fit.
+struct Exact {
+  Wide value;
+  bool saturates_high;
+};
+
+Exact Increment(int64_t old, const FieldOperation& operation) {
+  const Wide sum = Wide{old} + operation.operand;
+  return {sum, sum > operation.type.high()};
+}
+
+Exact Assign(const FieldOperation& operation) {
+  const FieldType type = operation.type;
+  // An unsigned field reads a negative operand as the huge unsigned number of its bits.
+  if (!type.is_signed) return {Wide{static_cast<uint64_t>(operation.operand)}, true};
+  // Redis computes the distance to the highest value in 64 bits. For operands near the lowest
+  // integer it wraps, and they saturate at the wrong end; clients see it, so it is so here.
+  const bool wraps = type.bits < 64 && type.high() - operation.operand > INT64_MAX;
+  return {Wide{operation.operand}, wraps || operation.operand > type.high()};
+}
+
 // Brings an exact result into the range of the type. False: it overflows and must fail.
-bool Fit(Wide exact, FieldType type, Overflow overflow, int64_t* value) {
-  if (exact < type.low() || exact > type.high()) {
+bool Fit(Exact exact, FieldType type, Overflow overflow, int64_t* value) {
+  if (exact.value < type.low() || exact.value > type.high()) {
     if (overflow == Overflow::kFail) return false;
     if (overflow == Overflow::kSaturate) {
-      exact = exact < type.low() ? type.low() : type.high();
+      exact.value = exact.saturates_high ? type.high() : type.low();
     } else {
       const unsigned unused = 64 - type.bits;
-      exact = Extended(static_cast<uint64_t>(exact) << unused >> unused, type);
+      exact.value = Extended(static_cast<uint64_t>(exact.value) << unused >> unused, type);
     }
   }
-  *value = static_cast<int64_t>(exact);
+  *value = static_cast<int64_t>(exact.value);
   return true;
 }
 
@@ -218,12 +239,9 @@ bool Fit(Wide exact, FieldType type, Overflow overflow, int64_t* value) {
 bool OpWrite(CommandContext& ctx, const FieldOperation& operation, const WritableBits& target) {
   const int64_t old = ReadField(target.view(), operation.offset, operation.type);
   const bool is_set = operation.operation == Operation::kSet;
-  // SET of an unsigned field reads a negative operand as the huge unsigned number of its bits.
-  const Wide operand = is_set && !operation.type.is_signed
-                           ? Wide{static_cast<uint64_t>(operation.operand)}
-                           : Wide{operation.operand};
+  const Exact exact = is_set ? Assign(operation) : Increment(old, operation);
   int64_t value;
-  if (!Fit(is_set ? operand : operand + old, operation.type, operation.overflow, &value)) {
+  if (!Fit(exact, operation.type, operation.overflow, &value)) {
     ctx.reply.Null();
     return false;
   }

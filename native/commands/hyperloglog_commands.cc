@@ -255,8 +255,10 @@ void DebugDecode(CommandContext& ctx, std::string_view bytes) {
   if (ds::IsHllDense(bytes)) return ctx.reply.Error("ERR HLL encoding is not sparse");
   std::string text;
   ds::HllRun run;
-  for (size_t offset = ds::kHllHeaderSize; ds::HllReadRun(bytes, offset, &run);
-       offset += run.size) {
+  // Half an opcode at the end is shown as if a zero followed: what Redis finds behind its strings.
+  const std::string padded = std::string(bytes) + '\0';
+  for (size_t offset = ds::kHllHeaderSize; offset < bytes.size(); offset += run.size) {
+    CHECK(ds::HllReadRun(padded, offset, &run));
     if (!text.empty()) text += ' ';
     if (run.value == 0) {
       text += run.is_long ? "Z:" : "z:";

@@ -113,6 +113,14 @@ export const ACCEPTED: readonly Accepted[] = [
     },
   },
   {
+    id: 'half-opcodes-of-hyperloglogs',
+    kind: 'sherd',
+    reason: 'a sparse HyperLogLog that ends within an opcode is corrupt; Redis reads the zero byte behind it',
+    commands: ['pfadd'],
+    matches: ({ oracle, subject }) =>
+      /^:[01]\r\n$/.test(oracle) && subject === '-INVALIDOBJ Corrupted HLL object detected\r\n',
+  },
+  {
     id: 'help-texts',
     kind: 'sherd',
     reason: 'HELP describes what this server has, in our own words; its first line and its form are the same',
