@@ -20,6 +20,14 @@ inline uint64_t LoadWord(const char* from) {
   return word;
 }
 
+typedef uint64_t Vector __attribute__((vector_size(16)));
+
+inline Vector LoadVector(const char* from) {
+  Vector vector;
+  std::memcpy(&vector, from, sizeof vector);
+  return vector;
+}
+
 // ---- Counting ----
 
 // Four sums, because POPCNT takes three cycles and can start one each cycle.
@@ -92,11 +100,11 @@ uint64_t FindBit(std::string_view bytes, bool bit) {
   const char* const start = bytes.data();
   const char* p = start;
   const char* const end = p + bytes.size();
-  while (end - p >= 64) {
-    uint64_t found = 0;
-    for (size_t i = 0; i < 64; i += 8) found |= LoadWord(p + i) ^ flip;
-    if (found != 0) break;
-    p += 64;
+  const Vector flips = {flip, flip};
+  for (; end - p >= 64; p += 64) {
+    const Vector found = ((LoadVector(p) ^ flips) | (LoadVector(p + 16) ^ flips)) |
+                         ((LoadVector(p + 32) ^ flips) | (LoadVector(p + 48) ^ flips));
+    if ((found[0] | found[1]) != 0) break;
   }
   for (; end - p >= 8; p += 8) {
     const uint64_t word = LoadBig64(p) ^ flip;
@@ -117,14 +125,6 @@ namespace {
 
 // Three blocks (result and two for kOne) and a stretch of a source fit into 32 KiB.
 constexpr size_t kBlockSize = 4096;
-
-typedef uint64_t Vector __attribute__((vector_size(16)));
-
-inline Vector LoadVector(const char* from) {
-  Vector vector;
-  std::memcpy(&vector, from, sizeof vector);
-  return vector;
-}
 
 struct alignas(64) Block {
   char bytes[kBlockSize];

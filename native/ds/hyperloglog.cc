@@ -138,16 +138,29 @@ uint64_t Estimate(const Histogram& histogram) {
   return static_cast<uint64_t>(std::llround(kAlphaInfinity * kCount * kCount / z));
 }
 
-// Calls visit(first register, run) for all runs. False: they do not cover the registers exactly.
+// Calls visit(first register, length, value) for all runs. False: they do not cover the registers
+// exactly. A loop of its own beside HllReadRun, because this is where sparse merges spend their time.
 template <class Visit>
 bool VisitRuns(std::string_view sketch, Visit visit) {
-  size_t first = 0;
-  HllRun run;
-  for (size_t offset = kHllHeaderSize; offset < sketch.size(); offset += run.size) {
-    if (!HllReadRun(sketch, offset, &run)) return false;
-    if (first + run.length > kHllRegisters) return false;
-    visit(first, run);
-    first += run.length;
+  const auto* p = reinterpret_cast<const uint8_t*>(sketch.data()) + kHllHeaderSize;
+  const auto* const end = reinterpret_cast<const uint8_t*>(sketch.data()) + sketch.size();
+  uint32_t first = 0;
+  while (p < end) {
+    const uint32_t opcode = *p++;
+    uint32_t length;
+    uint32_t value = 0;
+    if ((opcode & 0x80) != 0) {
+      length = (opcode & 3) + 1;
+      value = (opcode >> 2 & 31) + 1;
+    } else if ((opcode & 0x40) == 0) {
+      length = (opcode & 63) + 1;
+    } else {
+      if (p == end) return false;
+      length = ((opcode & 63) << 8 | *p++) + 1;
+    }
+    if (first + length > kHllRegisters) return false;
+    visit(first, length, value);
+    first += length;
   }
   return first == kHllRegisters;
 }
@@ -213,7 +226,7 @@ bool HllCount(std::string_view sketch, uint64_t* count) {
   }
   Histogram histogram{};
   const bool is_whole = VisitRuns(
-      sketch, [&](size_t, const HllRun& run) { histogram[run.value] += run.length; });
+      sketch, [&](uint32_t, uint32_t length, uint32_t value) { histogram[value] += length; });
   if (is_whole) *count = Estimate(histogram);
   return is_whole;
 }
@@ -224,10 +237,11 @@ bool HllMerge(std::string_view sketch, HllRegisters* registers) {
     MergeDense(sketch.data() + kHllHeaderSize, registers);
     return true;
   }
-  return VisitRuns(sketch, [&](size_t first, const HllRun& run) {
-    if (run.value == 0) return;
-    for (size_t i = first; i < first + run.length; i++) {
-      if ((*registers)[i] < run.value) (*registers)[i] = run.value;
+  uint8_t* const to = registers->data();
+  return VisitRuns(sketch, [to](uint32_t first, uint32_t length, uint32_t value) {
+    if (value == 0) return;
+    for (uint32_t i = first; i < first + length; i++) {
+      to[i] = to[i] < value ? static_cast<uint8_t>(value) : to[i];
     }
   });
 }
