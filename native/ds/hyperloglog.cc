@@ -59,27 +59,26 @@ inline uint64_t Gather(uint64_t spread) {
   return (spread & 0x0000000000ffffff) | (spread & 0x00ffffff00000000) >> 8;
 }
 
-typedef uint8_t Vector __attribute__((vector_size(16)));
-
-// registers[i] = max(registers[i], more[i]) for 16 of them.
-inline void RaiseSixteen(uint8_t* registers, const void* more) {
-  Vector a;
-  Vector b;
-  std::memcpy(&a, registers, sizeof a);
-  std::memcpy(&b, more, sizeof b);
-  const Vector result = a > b ? a : b;
-  std::memcpy(registers, &result, sizeof result);
-}
+typedef uint8_t Bytes16 __attribute__((vector_size(16)));
+typedef uint64_t Words2 __attribute__((vector_size(16)));
 
 void MergeDense(const char* packed, HllRegisters* registers) {
   uint8_t* to = registers->data();
   for (size_t i = 0; i < kHllRegisters; i += 2 * kGroup, packed += 2 * kGroupSize) {
     // The second load ends with the group and not behind it: the last one ends with the sketch.
-    uint64_t spread[2] = {Spread(LoadLittle64(packed)), Spread(LoadLittle64(packed + 4) >> 16)};
+    uint64_t low = Spread(LoadLittle64(packed));
+    uint64_t high = Spread(LoadLittle64(packed + 4) >> 16);
     if constexpr (std::endian::native == std::endian::big) {
-      for (uint64_t& word : spread) word = __builtin_bswap64(word);
+      low = __builtin_bswap64(low);
+      high = __builtin_bswap64(high);
     }
-    RaiseSixteen(to + i, spread);
+    // Put together in registers: two stores and one wide load would wait for each other.
+    const Words2 words = {low, high};
+    const auto more = reinterpret_cast<Bytes16>(words);
+    Bytes16 old;
+    std::memcpy(&old, to + i, sizeof old);
+    const Bytes16 result = old > more ? old : more;
+    std::memcpy(to + i, &result, sizeof result);
   }
 }
 
