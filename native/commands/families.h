@@ -15,6 +15,10 @@ namespace sherd {
 /// Strings: string_commands.cc and lcs_command.cc.
 std::span<const engine::HandlerRow> StringHandlers();
 std::span<const engine::HandlerRow> LcsHandlers();
+/// Bitmaps: bitmap_commands.cc, bitfield_commands.cc. HyperLogLog: hyperloglog_commands.cc.
+std::span<const engine::HandlerRow> BitmapHandlers();
+std::span<const engine::HandlerRow> BitfieldHandlers();
+std::span<const engine::HandlerRow> HyperLogLogHandlers();
 /// Lists: list_commands.cc.
 std::span<const engine::HandlerRow> ListHandlers();
 /// Sets: set_commands.cc.

@@ -102,4 +102,18 @@ const VARIABLE_FLAGS: ReadonlyMap<string, (words: readonly Buffer[]) => readonly
       return returnsOldValue ? ['RW', 'access', 'update'] : ['OW', 'update'];
     },
   ],
+  ['bitfield', flagsOfBitfield],
 ]);
+
+/** BITFIELD reads only when its line is nothing but well-formed GET and OVERFLOW. */
+function flagsOfBitfield(words: readonly Buffer[]): readonly KeyFlag[] {
+  const writes: readonly KeyFlag[] = ['RW', 'access', 'update'];
+  for (let index = 2; index < words.length; index++) {
+    const operation = lowerAscii((words[index] as Buffer).toString('latin1'));
+    const remaining = words.length - index - 1;
+    if (operation === 'get' && remaining >= 2) index += 2;
+    else if (operation === 'overflow' && remaining >= 1) index += 1;
+    else return writes;
+  }
+  return ['RO', 'access'];
+}

@@ -4,8 +4,10 @@
  * The flat order (a container directly before its subcommands) is the order of the native CommandId values, so an
  * index here and an id there mean the same command. Adding a command may shift ids; they are never stored.
  */
+import { bitmapCommands } from './bitmap.js';
 import { connectionCommands } from './connection.js';
 import { genericCommands } from './generic.js';
+import { hyperloglogCommands } from './hyperloglog.js';
 import { serverCommands } from './server.js';
 import { stringCommands } from './string.js';
 import type { Command } from './types.js';
@@ -16,6 +18,8 @@ export * from './types.js';
 export const COMMANDS: readonly Command[] = [
   ...connectionCommands,
   ...stringCommands,
+  ...bitmapCommands,
+  ...hyperloglogCommands,
   ...genericCommands,
   ...serverCommands,
 ];

@@ -85,6 +85,8 @@ export type KeyFlag = (typeof KEY_FLAGS)[number];
 export const COMMAND_GROUPS = {
   connection: 'Connection',
   string: 'Strings',
+  bitmap: 'Bitmaps',
+  hyperloglog: 'HyperLogLog',
   generic: 'Keys',
   server: 'Server',
 } as const;
