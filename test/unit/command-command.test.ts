@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { runCommandCommand } from '../../src/commands/command-command.js';
 import { findKeys } from '../../src/commands/command-keys.js';
-import { ENTRIES, findCommand, type Command, type KeySpec } from '../../src/commands/table/index.js';
+import { countedKeysAt, ENTRIES, findCommand, type Command, type KeySpec } from '../../src/commands/table/index.js';
 import { encodeReply, type RespVersion } from '../../src/resp/reply.js';
 import { startRedis } from '../support/oracle.js';
 import { projectRoot } from '../support/project.js';
@@ -21,7 +21,22 @@ import { parseFrame, RespClient, type RespValue } from '../support/resp-client.j
 const fixturePath = join(projectRoot, 'test/fixtures/command-replies-7.0.json');
 
 /** Not in 7.0.15 at all. */
-const NEWER_COMMANDS = new Set(['client|no-touch', 'client|setinfo']);
+const NEWER_COMMANDS = new Set([
+  'client|no-touch',
+  'client|setinfo',
+  'hexpire',
+  'hexpireat',
+  'hexpiretime',
+  'hgetdel',
+  'hgetex',
+  'hpersist',
+  'hpexpire',
+  'hpexpireat',
+  'hpexpiretime',
+  'hpttl',
+  'hsetex',
+  'httl',
+]);
 
 /** Where 7.2 (or 7.4, from which our facts come) changed what 7.0 said, and what. */
 const CHANGED_SINCE_7_0 = new Map([
@@ -57,6 +72,43 @@ const CHANGED_SINCE_7_0 = new Map([
   ['DOCS setnx', 'deprecated'],
   ['DOCS setex', 'deprecated'],
   ['DOCS psetex', 'deprecated'],
+  ['INFO sinterstore', 'key specs in the order of their words; OW'],
+  ['INFO zrank', 'arity -3'],
+  ['INFO zrevrank', 'arity -3'],
+  ['DOCS zrank', 'option WITHSCORE'],
+  ['DOCS zrevrank', 'option WITHSCORE'],
+  ['DOCS hscan', 'option NOVALUES (7.4)'],
+  ['DOCS geohash', 'members optional'],
+  ['DOCS geopos', 'members optional'],
+  ['DOCS hmset', 'argument names'],
+  ['DOCS hset', 'argument names'],
+  ['DOCS zadd', 'argument names'],
+  ['DOCS zrange', 'argument names'],
+  ['DOCS zrangebylex', 'argument names'],
+  ['DOCS zrangebyscore', 'argument names'],
+  ['DOCS zrangestore', 'argument names'],
+  ['DOCS zrevrangebylex', 'argument names'],
+  ['DOCS zrevrangebyscore', 'argument names'],
+  ['DOCS xadd', 'argument names'],
+  ['DOCS xclaim', 'argument names'],
+  ['DOCS xgroup|create', 'argument names'],
+  ['DOCS xgroup|createconsumer', 'argument names'],
+  ['DOCS xgroup|delconsumer', 'argument names'],
+  ['DOCS xgroup|destroy', 'argument names'],
+  ['DOCS xgroup|setid', 'argument names'],
+  ['DOCS xinfo|consumers', 'argument names'],
+  ['DOCS xinfo|stream', 'argument names'],
+  ['DOCS xreadgroup', 'argument names'],
+  ['DOCS xsetid', 'argument names'],
+  ['DOCS geoadd', 'argument names'],
+  ['DOCS georadius', 'argument names'],
+  ['DOCS georadius_ro', 'argument names'],
+  ['DOCS georadiusbymember', 'argument names'],
+  ['DOCS georadiusbymember_ro', 'argument names'],
+  ['DOCS geosearch', 'argument names'],
+  ['DOCS geosearchstore', 'argument names'],
+  ['DOCS sort', 'argument names'],
+  ['DOCS sort_ro', 'argument names'],
 ]);
 
 /** Lines whose replies hold no text of ours. */
@@ -265,11 +317,7 @@ describe('what the fixture cannot show', () => {
 
 // Specs of families that come later; the expected results are those of COMMAND GETKEYS of redis-server 7.0.15.
 describe('findKeys', () => {
-  const keynum: KeySpec = {
-    flags: ['RO'],
-    begin: { type: 'index', index: 1 },
-    find: { type: 'keynum', keyNumIndex: 0, firstKey: 1, keyStep: 1 },
-  };
+  const keynum = countedKeysAt(1, ['RO']);
   const keyword = (word: string, startFrom: number, lastKey: number, limit: number): KeySpec => ({
     flags: ['RO'],
     begin: { type: 'keyword', keyword: word, startFrom },
@@ -280,6 +328,7 @@ describe('findKeys', () => {
     begin: { type: 'index', index: 1 },
     find: { type: 'range', lastKey: 0, keyStep: 1, limit: 0 },
   };
+  const unknown: KeySpec = { flags: ['RO'], begin: { type: 'unknown' }, find: { type: 'unknown' } };
   const streams = keyword('STREAMS', 1, -1, 2);
   const template = findCommand('get')?.command as Command;
 
@@ -300,7 +349,18 @@ describe('findKeys', () => {
     ['georadius k 1 2 3 km STORE d', [first, keyword('STORE', 6, 0, 0)], [1, 7]],
     ['georadius k 1 2 3 km STORE', [first, keyword('STORE', 6, 0, 0)], undefined],
     ['migrate h p e 0 9 KEYS a b', [keyword('KEYS', -2, -1, 0)], [7, 8]],
-    ['sort k', [first, { flags: ['RO'], begin: { type: 'unknown' }, find: { type: 'unknown' } }], undefined],
+    ['nosuch k', [first, unknown], undefined],
+    ['zunionstore d 2 a b', [first, countedKeysAt(2, ['RO'])], [1, 3, 4]],
+    ['zunionstore d 0 a', [first, countedKeysAt(2, ['RO'])], undefined],
+    ['sort', [first, unknown, unknown], undefined],
+    ['sort k', [first, unknown, unknown], [1]],
+    ['sort k STORE d', [first, unknown, unknown], [1, 3]],
+    ['sort k store a BY x GET y sTore b', [first, unknown, unknown], [1, 9]],
+    ['sort k BY store STORE d', [first, unknown, unknown], [1, 5]],
+    ['sort k BY store GET store LIMIT store store', [first, unknown, unknown], [1]],
+    ['sort k STORE STORE d', [first, unknown, unknown], [1, 4]],
+    ['sort k STORE', [first, unknown, unknown], [1]],
+    ['sort_ro k STORE d', [first, unknown], [1]],
   ])('%s', (line, keySpecs, positions) => {
     const words = line.split(' ').map((word) => Buffer.from(word));
     const found = findKeys(words[0]?.toString() ?? '', { ...template, keySpecs }, words);
