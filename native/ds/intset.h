@@ -80,6 +80,21 @@ class IntSet {
   /// Removes the integer with this index. The block may move.
   void RemoveAt(SlabHeap& heap, size_t index);
 
+  /// Removes all integers for which decide(int64_t), asked in ascending order, says true. The block may
+  /// move. One pass, however many go.
+  template <class Decide>
+  void RemoveIf(SlabHeap& heap, Decide&& decide) {
+    const size_t width = this->width();
+    const size_t count = this->count();
+    size_t kept = 0;
+    for (size_t index = 0; index < count; index++) {
+      const int64_t value = Load(width, index);
+      if (!decide(value)) Store(width, kept++, value);
+    }
+    SetHeader(width, kept);
+    Resize(heap, kHeaderSize + count * width, kHeaderSize + kept * width);
+  }
+
   /// Calls visit(int64_t) in ascending order until it returns false; returns whether it never did.
   template <class Visit>
   bool ForEach(Visit&& visit) const {

@@ -104,6 +104,30 @@ TEST(intset_seek_is_a_lower_bound_from_anywhere) {
   }
 }
 
+TEST(intset_removes_many_in_one_pass) {
+  Random random(test::Seed());
+  for (const int width : {2, 4, 8}) {
+    Fixture fixture;
+    std::set<int64_t> model;
+    for (int i = 0; i < 500; i++) {
+      const int64_t value = RandomInteger(random, width);
+      fixture.set.Add(fixture.heap, value);
+      model.insert(value);
+    }
+    std::set<int64_t> left;
+    int64_t previous = kMin64;
+    fixture.set.RemoveIf(fixture.heap, [&](int64_t value) {
+      EXPECT_GE(value, previous);
+      previous = value;
+      const bool goes = random.OneIn(3);
+      if (!goes) left.insert(value);
+      return goes;
+    });
+    ExpectSame(fixture.set, left);
+    EXPECT_EQ(fixture.heap.used_bytes(), SlabHeap::GoodSize(fixture.set.bytes()));
+  }
+}
+
 TEST(intset_clone_is_equal_and_apart) {
   Fixture fixture;
   for (int64_t value = 0; value < 100; value++) fixture.set.Add(fixture.heap, value * 1000);

@@ -127,8 +127,14 @@ class MemberTable {
   /// `keep_members`, those that are not), in their order. Returns how many.
   size_t Filter(std::string_view* texts, uint64_t* hashes, size_t count, bool keep_members) const;
 
-  /// Adds the texts of a batch (count <= kBatchMax), which may be members already.
-  void AddBatch(SlabHeap& heap, const std::string_view* texts, const uint64_t* hashes, size_t count);
+  /// Adds the texts of a batch (count <= kBatchMax), which may be members already. Returns how many were
+  /// not.
+  size_t AddBatch(SlabHeap& heap, const std::string_view* texts, const uint64_t* hashes, size_t count);
+  /// Fetches what looking up these hashes will touch.
+  void PrefetchBatch(const uint64_t* hashes, size_t count) const {
+    for (size_t i = 0; i < count; i++) table_.PrefetchBucket(hashes[i]);
+    for (size_t i = 0; i < count; i++) table_.PrefetchEntry(hashes[i]);
+  }
 
   /// Frees about `max_members` members; true when nothing is left. The table must not be used otherwise any
   /// more.
@@ -194,8 +200,7 @@ template <uint64_t (*HashText)(std::string_view)>
 size_t MemberTable<HashText>::Filter(std::string_view* texts, uint64_t* hashes, size_t count,
                                      bool keep_members) const {
   DCHECK(count <= kBatchMax);
-  for (size_t i = 0; i < count; i++) table_.PrefetchBucket(hashes[i]);
-  for (size_t i = 0; i < count; i++) table_.PrefetchEntry(hashes[i]);
+  PrefetchBatch(hashes, count);
   size_t kept = 0;
   for (size_t i = 0; i < count; i++) {
     if (Contains(hashes[i], texts[i]) != keep_members) continue;
@@ -206,12 +211,13 @@ size_t MemberTable<HashText>::Filter(std::string_view* texts, uint64_t* hashes, 
 }
 
 template <uint64_t (*HashText)(std::string_view)>
-void MemberTable<HashText>::AddBatch(SlabHeap& heap, const std::string_view* texts,
-                                     const uint64_t* hashes, size_t count) {
+size_t MemberTable<HashText>::AddBatch(SlabHeap& heap, const std::string_view* texts,
+                                       const uint64_t* hashes, size_t count) {
   DCHECK(count <= kBatchMax);
-  for (size_t i = 0; i < count; i++) table_.PrefetchBucket(hashes[i]);
-  for (size_t i = 0; i < count; i++) table_.PrefetchEntry(hashes[i]);
-  for (size_t i = 0; i < count; i++) Add(heap, hashes[i], texts[i]);
+  PrefetchBatch(hashes, count);
+  size_t added = 0;
+  for (size_t i = 0; i < count; i++) added += Add(heap, hashes[i], texts[i]) ? 1 : 0;
+  return added;
 }
 
 template <uint64_t (*HashText)(std::string_view)>

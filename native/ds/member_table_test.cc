@@ -99,8 +99,10 @@ TEST(member_table_filters_and_adds_batches) {
     std::vector<std::string_view> views(texts.begin(), texts.end());
     std::vector<uint64_t> hashes;
     for (const std::string_view view : views) hashes.push_back(HashOf(view));
-    fixture.table.AddBatch(fixture.heap, views.data(), hashes.data(), views.size());
+    const size_t size_before = model.size();
     model.insert(texts.begin(), texts.end());
+    EXPECT_EQ(fixture.table.AddBatch(fixture.heap, views.data(), hashes.data(), views.size()),
+              model.size() - size_before);
   }
   ExpectSame(fixture.table, model);
 }
