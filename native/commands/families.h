@@ -21,8 +21,9 @@ std::span<const engine::HandlerRow> BitfieldHandlers();
 std::span<const engine::HandlerRow> HyperLogLogHandlers();
 /// Lists: list_commands.cc.
 std::span<const engine::HandlerRow> ListHandlers();
-/// Sets: set_commands.cc.
+/// Sets: set_commands.cc. Several sets at once: set_combine_commands.cc.
 std::span<const engine::HandlerRow> SetHandlers();
+std::span<const engine::HandlerRow> SetCombineHandlers();
 /// Hashes: hash_commands.cc.
 std::span<const engine::HandlerRow> HashHandlers();
 /// Sorted sets: sorted_set_commands.cc.
