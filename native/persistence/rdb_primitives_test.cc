@@ -170,7 +170,7 @@ TEST(broken_ziplists_are_refused) {
 }
 
 TEST(zipmaps_are_read) {
-  const std::string bytes("\x02\x03" "foo" "\x03\x00" "bar" "\x05" "hello" "\x05\x02" "world" "..\xff", 29);
+  const std::string bytes("\x02\x03" "foo" "\x03\x00" "bar" "\x05" "hello" "\x05\x02" "world" "..\xff", 26);
   std::vector<ds::PackedValue> values;
   EXPECT_TRUE(ReadZipmap(bytes, &values));
   EXPECT_TRUE(Texts(values) == (std::vector<std::string>{"foo", "bar", "hello", "world"}));
