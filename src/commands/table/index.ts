@@ -6,7 +6,9 @@
  */
 import { connectionCommands } from './connection.js';
 import { genericCommands } from './generic.js';
+import { geoCommands } from './geo.js';
 import { serverCommands } from './server.js';
+import { sortedSetCommands } from './sorted-set.js';
 import { stringCommands } from './string.js';
 import type { Command } from './types.js';
 
@@ -16,6 +18,8 @@ export * from './types.js';
 export const COMMANDS: readonly Command[] = [
   ...connectionCommands,
   ...stringCommands,
+  ...sortedSetCommands,
+  ...geoCommands,
   ...genericCommands,
   ...serverCommands,
 ];
