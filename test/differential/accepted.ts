@@ -78,6 +78,16 @@ export const ACCEPTED: readonly Accepted[] = [
       /^-ERR (The command has no key arguments|Invalid command specified|Invalid number of arguments)/.test(subject),
   },
   {
+    id: 'rank-with-score',
+    kind: 'redis-7.2',
+    reason: 'ZRANK and ZREVRANK take WITHSCORE since 7.2; the oracle knows no third argument',
+    commands: ['zrank', 'zrevrank'],
+    matches: ({ args, oracle, subject }) =>
+      args.length === 4 &&
+      oracle.startsWith('-ERR wrong number of arguments') &&
+      (/^-(ERR syntax error|WRONGTYPE)/.test(subject) || /^(\*|_)/.test(subject)),
+  },
+  {
     id: 'refcount-of-small-integers',
     kind: 'sherd',
     reason:
@@ -103,6 +113,17 @@ export const ACCEPTED: readonly Accepted[] = [
       const [theirs, ours] = [debugObjectLine(oracle), debugObjectLine(subject)];
       return theirs !== undefined && ours !== undefined && theirs.form === ours.form && theirs.length < ours.length;
     },
+  },
+  {
+    id: 'places-stored-twice',
+    kind: 'sherd',
+    reason:
+      'GEORADIUS and GEORADIUSBYMEMBER with STORE or STOREDIST twice, or with a destination of this name: where keys ' +
+      'are is told by the key specs, which see the first of each; Redis lets the last one win',
+    commands: ['georadius', 'georadiusbymember'],
+    matches: ({ args, subject }) =>
+      subject === '-ERR syntax error\r\n' &&
+      args.filter((argument) => /^store(dist)?$/i.test(argument.toString('latin1'))).length > 1,
   },
   {
     id: 'help-texts',

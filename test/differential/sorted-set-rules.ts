@@ -5,8 +5,8 @@
  * its random levels. So they are asked of keys of their own, `LEX_KEYS`, where every member has score 0: ZADD is the
  * only command that adds to them, and it is never spoiled.
  *
- * Places have coordinates by their names, so that no two members are equally far from anywhere: which of two equally
- * near ones comes first is nobody's promise.
+ * Places have coordinates by their names, so that no two members of `GEO_KEYS` are equally far from anywhere: which of
+ * two equally near ones is among the first `COUNT` is nobody's promise, so COUNT is asked of these keys only.
  */
 import type { Prng } from './prng.js';
 import type { Rule } from './rules.js';
@@ -15,6 +15,7 @@ import { edgeInteger, randomDouble, randomKey, randomPattern, randomString } fro
 type Words = (Buffer | string)[];
 
 const LEX_KEYS = ['lex:1', 'lex:2', '{tag}lex', 'lex{a}'];
+const GEO_KEYS = ['geo:1', 'geo:2', '{tag}geo'];
 const MEMBERS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'aa', 'ab', 'B', '1', '2', '10', '-5', '007', '1.5', ''];
 const LONG_MEMBER = 'm'.repeat(65);
 
@@ -182,17 +183,30 @@ function unit(prng: Prng): string {
   return prng.chance(0.97) ? prng.pick(['m', 'km', 'KM', 'ft', 'mi', 'km']) : prng.pick(['x', '', 'kms']);
 }
 
-function geoaddArguments(prng: Prng): Words {
-  const places = Array.from({ length: prng.between(1, 6) }, () => {
-    const { name, longitude, latitude } = place(prng);
-    return prng.chance(0.97) ? [longitude, latitude, name] : [randomDouble(prng), randomDouble(prng), name];
-  });
-  return [randomKey(prng), ...some(prng, [0.1, 'NX'], [0.1, 'xx'], [0.2, 'CH']), ...places.flat()];
+function geoKey(prng: Prng): Buffer | string {
+  return prng.chance(0.7) ? prng.pick(GEO_KEYS) : randomKey(prng);
 }
 
-function searchOptions(prng: Prng): Words {
+function geoaddArguments(prng: Prng): Words {
+  const key = geoKey(prng);
+  const isStrict = GEO_KEYS.includes(String(key));
+  const places = Array.from({ length: prng.between(1, 6) }, () => {
+    const { name, longitude, latitude } = place(prng);
+    return isStrict || prng.chance(0.95) ? [longitude, latitude, name] : [randomDouble(prng), randomDouble(prng), name];
+  });
+  return [key, ...some(prng, [0.1, 'NX'], [0.1, 'xx'], [0.2, 'CH']), ...places.flat()];
+}
+
+function searchOptions(prng: Prng, key: Buffer | string): Words {
   const count = ['COUNT', prng.chance(0.9) ? String(prng.between(1, 8)) : edgeInteger(prng)];
-  return some(prng, [0.3, 'WITHCOORD'], [0.3, 'withdist'], [0.3, 'WITHHASH'], [0.3, prng.pick(['ASC', 'desc'])], [0.3, ...count, ...some(prng, [0.4, 'ANY'])]);
+  return some(
+    prng,
+    [0.3, 'WITHCOORD'],
+    [0.3, 'withdist'],
+    [0.3, 'WITHHASH'],
+    [0.3, prng.pick(['ASC', 'desc'])],
+    [GEO_KEYS.includes(String(key)) ? 0.3 : 0, ...count, ...some(prng, [0.4, 'ANY'])],
+  );
 }
 
 function storeOptions(prng: Prng): Words {
@@ -200,16 +214,38 @@ function storeOptions(prng: Prng): Words {
 }
 
 /** WITH… seldom together with STORE. */
-function radiusOptions(prng: Prng, stores: boolean): Words {
+function radiusArguments(prng: Prng, from: (prng: Prng) => Words, stores: boolean): Words {
+  const key = geoKey(prng);
   const store = stores ? storeOptions(prng) : [];
-  const options = searchOptions(prng);
-  return [...(store.length > 0 && prng.chance(0.9) ? options.filter((word) => !/^with/i.test(String(word))) : options), ...store];
+  const options = searchOptions(prng, key);
+  const kept = store.length > 0 && prng.chance(0.9) ? withoutExtras(options) : options;
+  return spoiled(prng, [key, ...from(prng), distance(prng), unit(prng), ...kept, ...store]);
 }
 
-function searchArguments(prng: Prng): Words {
+/** A line with one word too many, too few or in a wrong place; the key is left alone. */
+function spoiled(prng: Prng, line: Words): Words {
+  if (!prng.chance(0.08)) return line;
+  const result = [...line];
+  const at = prng.between(2, result.length);
+  const stray = prng.pick(['ANY', 'STORE', 'asc', 'BYBOX', 'FROMMEMBER', 'WITHDIST', 'x', '0', '']);
+  result.splice(at, prng.below(2), ...(prng.chance(0.6) ? [stray] : []));
+  return result;
+}
+
+function withoutExtras(options: Words): Words {
+  return options.filter((word) => !/^with/i.test(String(word)));
+}
+
+function searchArguments(prng: Prng, stores: boolean): Words {
+  const key = geoKey(prng);
   const from: Words = prng.chance(0.4) ? ['FROMMEMBER', placeName(prng)] : ['fromlonlat', ...coordinates(prng)];
-  const by: Words = prng.chance(0.5) ? ['BYRADIUS', distance(prng), unit(prng)] : ['bybox', distance(prng), distance(prng), unit(prng)];
-  return prng.chance(0.5) ? [...from, ...by] : [...by, ...from];
+  const by: Words = prng.chance(0.5)
+    ? ['BYRADIUS', distance(prng), unit(prng)]
+    : ['bybox', distance(prng), distance(prng), unit(prng)];
+  const options = searchOptions(prng, key);
+  const line = [key, ...(prng.chance(0.5) ? [...from, ...by] : [...by, ...from])];
+  if (!stores) return spoiled(prng, [...line, ...options]);
+  return [randomKey(prng), ...line, ...withoutExtras(options), ...some(prng, [0.3, 'STOREDIST'])];
 }
 
 const doubles: Rule = { compare: 'doubles' };
@@ -251,15 +287,30 @@ export const sortedSetRows: Record<string, Rule> = {
   zintercard: { generate: (prng) => [...sources(prng).words, ...some(prng, [0.5, 'LIMIT', prng.chance(0.8) ? String(prng.between(0, 5)) : edgeInteger(prng)])] },
 
   geoadd: { generate: geoaddArguments, mutate: false, weight: 6 },
-  geopos: { generate: (prng) => [randomKey(prng), placeName(prng), placeName(prng)] },
-  geohash: { generate: (prng) => [randomKey(prng), placeName(prng), placeName(prng)] },
-  geodist: { compare: 'distances', generate: (prng) => [randomKey(prng), placeName(prng), placeName(prng), ...some(prng, [0.5, unit(prng)])] },
-  geosearch: { compare: 'distances', generate: (prng) => [randomKey(prng), ...searchArguments(prng), ...searchOptions(prng)], weight: 5 },
-  geosearchstore: {
-    generate: (prng) => [randomKey(prng), randomKey(prng), ...searchArguments(prng), ...searchOptions(prng).filter((word) => !/^with/i.test(String(word))), ...some(prng, [0.3, 'STOREDIST'])],
+  geopos: { generate: (prng) => [geoKey(prng), placeName(prng), placeName(prng)] },
+  geohash: { generate: (prng) => [geoKey(prng), placeName(prng), placeName(prng)] },
+  geodist: {
+    compare: 'distances',
+    generate: (prng) => [geoKey(prng), placeName(prng), placeName(prng), ...some(prng, [0.5, unit(prng)])],
   },
-  georadius: { compare: 'distances', generate: (prng) => [randomKey(prng), ...coordinates(prng), distance(prng), unit(prng), ...radiusOptions(prng, true)], weight: 2 },
-  georadius_ro: { compare: 'distances', generate: (prng) => [randomKey(prng), ...coordinates(prng), distance(prng), unit(prng), ...radiusOptions(prng, false)] },
-  georadiusbymember: { compare: 'distances', generate: (prng) => [randomKey(prng), placeName(prng), distance(prng), unit(prng), ...radiusOptions(prng, true)], weight: 2 },
-  georadiusbymember_ro: { compare: 'distances', generate: (prng) => [randomKey(prng), placeName(prng), distance(prng), unit(prng), ...radiusOptions(prng, false)] },
+  geosearch: { compare: 'distances', generate: (prng) => searchArguments(prng, false), mutate: false, weight: 5 },
+  geosearchstore: { generate: (prng) => searchArguments(prng, true), mutate: false },
+  georadius: {
+    compare: 'distances',
+    generate: (prng) => radiusArguments(prng, coordinates, true),
+    mutate: false,
+    weight: 2,
+  },
+  georadius_ro: { compare: 'distances', generate: (prng) => radiusArguments(prng, coordinates, false), mutate: false },
+  georadiusbymember: {
+    compare: 'distances',
+    generate: (prng) => radiusArguments(prng, (from) => [placeName(from)], true),
+    mutate: false,
+    weight: 2,
+  },
+  georadiusbymember_ro: {
+    compare: 'distances',
+    generate: (prng) => radiusArguments(prng, (from) => [placeName(from)], false),
+    mutate: false,
+  },
 };
