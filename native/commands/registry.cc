@@ -31,6 +31,8 @@ const engine::HandlerTable& Handlers() {
         SetCombineHandlers(),
         HashHandlers(),
         SortedSetHandlers(),
+        SortedSetRangeHandlers(),
+        SortedSetCombineHandlers(),
         GeoHandlers(),
         StreamHandlers(),
         SortHandlers(),

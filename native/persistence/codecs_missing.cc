@@ -11,7 +11,6 @@ namespace sherd::persistence {
   void Write##Name##Value(const engine::Entry&, RdbType, RdbWriter*) {}
 
 SHERD_MISSING_CODEC(List)
-SHERD_MISSING_CODEC(SortedSet)
 SHERD_MISSING_CODEC(Hash)
 SHERD_MISSING_CODEC(Stream)
 

@@ -86,6 +86,16 @@ export const ACCEPTED: readonly Accepted[] = [
       /^:(0|-1)\r\n$/.test(oracle) && /^-ERR (syntax error|value is not an integer or out of range)\r\n$/.test(subject),
   },
   {
+    id: 'rank-with-score',
+    kind: 'redis-7.2',
+    reason: 'ZRANK and ZREVRANK take WITHSCORE since 7.2; the oracle knows no third argument',
+    commands: ['zrank', 'zrevrank'],
+    matches: ({ args, oracle, subject }) =>
+      args.length === 4 &&
+      oracle.startsWith('-ERR wrong number of arguments') &&
+      (/^-(ERR syntax error|WRONGTYPE)/.test(subject) || /^(\*|_)/.test(subject)),
+  },
+  {
     id: 'refcount-of-small-integers',
     kind: 'sherd',
     reason:
@@ -119,6 +129,17 @@ export const ACCEPTED: readonly Accepted[] = [
     commands: ['pfadd'],
     matches: ({ oracle, subject }) =>
       /^:[01]\r\n$/.test(oracle) && subject === '-INVALIDOBJ Corrupted HLL object detected\r\n',
+  },
+  {
+    id: 'places-stored-twice',
+    kind: 'sherd',
+    reason:
+      'GEORADIUS and GEORADIUSBYMEMBER with STORE or STOREDIST twice, or with a destination of this name: where keys ' +
+      'are is told by the key specs, which see the first of each; Redis lets the last one win',
+    commands: ['georadius', 'georadiusbymember'],
+    matches: ({ args, subject }) =>
+      subject === '-ERR syntax error\r\n' &&
+      args.filter((argument) => /^store(dist)?$/i.test(argument.toString('latin1'))).length > 1,
   },
   {
     id: 'help-texts',

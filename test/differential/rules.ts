@@ -5,6 +5,7 @@
  * A command without a row here is generated from the grammar, mutated, and compared byte by byte.
  */
 import type { Prng } from './prng.js';
+import { sortedSetRows } from './sorted-set-rules.js';
 import { edgeInteger, randomKey, randomPattern, randomString } from './values.js';
 
 /**
@@ -12,6 +13,8 @@ import { edgeInteger, randomKey, randomPattern, randomString } from './values.js
  * - exact: equal bytes.
  * - sorted: arrays and sets whose order is free; equal as multisets.
  * - sorted-pairs: the same for names followed by values (a map in RESP3, a flat array in RESP2).
+ * - doubles: numbers may be written differently: 7.0 prints all 17 digits of a double, 7.2 the shortest text.
+ * - distances: the same, and texts with four digits behind the point may differ by the last one's rounding.
  * - kind: errors equal byte by byte; otherwise only the frame's own type is compared.
  * - shape: errors equal byte by byte; otherwise the same types, whatever the values and lengths.
  * - ttl-ms, ttl-sec: integers that the two servers read from their clocks at different moments.
@@ -21,6 +24,8 @@ export type Comparison =
   | 'exact'
   | 'sorted'
   | 'sorted-pairs'
+  | 'doubles'
+  | 'distances'
   | 'kind'
   | 'shape'
   | 'ttl-ms'
@@ -62,6 +67,7 @@ export const SAFE_OPTIONS: Record<string, { initial: string; values: string[] }>
   'hash-max-listpack-entries': { initial: '128', values: ['0', '512', '-1', '1kb', '9223372036854775807'] },
   'set-max-intset-entries': { initial: '512', values: ['1', '0', '-5', 'nan'] },
   'hll-sparse-max-bytes': { initial: '3000', values: ['0', '40', '300', '1kb', '16000', '-1', 'abc'] },
+  'zset-max-listpack-entries': { initial: '128', values: ['8', '9', '20', '1kb', '-1'] },
   'zset-max-listpack-value': { initial: '64', values: ['1', '4mb', '-1'] },
   'list-max-listpack-size': { initial: '-2', values: ['-5', '-6', '128', '0', 'x'] },
   'slowlog-max-len': { initial: '128', values: ['0', '1', '-1', '9223372036854775808'] },
@@ -392,10 +398,8 @@ const rows: Record<string, Rule> = {
   spop: { excluded: RANDOM_CHOICE },
   srandmember: { compare: 'shape' },
   hrandfield: { compare: 'shape' },
-  zrandmember: { compare: 'shape' },
   sscan: { compare: 'shape' },
   hscan: { compare: 'shape' },
-  zscan: { compare: 'shape' },
   smembers: { compare: 'sorted' },
   sinter: { compare: 'sorted' },
   sunion: { compare: 'sorted' },
@@ -422,7 +426,7 @@ const rows: Record<string, Rule> = {
   pfselftest: { excluded: 'takes seconds' },
 };
 
-const RULES = new Map(Object.entries(rows));
+const RULES = new Map(Object.entries({ ...rows, ...sortedSetRows }));
 const NO_RULE: Rule = {};
 
 export function ruleOf(name: string): Rule {
