@@ -6,6 +6,7 @@
  */
 import { connectionCommands } from './connection.js';
 import { genericCommands } from './generic.js';
+import { listCommands } from './list.js';
 import { serverCommands } from './server.js';
 import { stringCommands } from './string.js';
 import type { Command } from './types.js';
@@ -17,6 +18,7 @@ export const COMMANDS: readonly Command[] = [
   ...connectionCommands,
   ...stringCommands,
   ...genericCommands,
+  ...listCommands,
   ...serverCommands,
 ];
 
