@@ -145,12 +145,4 @@ void ReplyBuilder::Verbatim(std::string_view text, const char* format3) {
   out_->Append("\r\n");
 }
 
-// ---- Many bulk strings ----
-
-BulkWriter::Place BulkWriter::Refill(OutputBuffer* out, size_t written, size_t size) {
-  out->Commit(written);
-  char* const begin = out->Reserve(size);
-  return {begin, begin, begin + out->room()};
-}
-
 }  // namespace sherd::resp

@@ -76,8 +76,6 @@ class OutputBuffer {
     if (__builtin_expect(static_cast<size_t>(limit_ - cursor_) < size, 0)) Grow(size);
     return cursor_;
   }
-  /// Bytes that can be written behind the place that Reserve() returned last.
-  size_t room() const { return static_cast<size_t>(limit_ - cursor_); }
   void Commit(size_t used) {
     DCHECK(cursor_ + used <= limit_);
     cursor_ += used;
@@ -202,112 +200,6 @@ class ReplyBuilder {
   OutputBuffer::Mark push_end_;
   uint8_t last_error_code_size_ = 0;
   char last_error_code_[31];
-};
-
-namespace internal {
-
-/// "$0\r\n" … "$99\r\n", each in eight bytes.
-struct BulkHeaders {
-  char text[100][8] = {};
-  constexpr BulkHeaders() {
-    for (int size = 0; size < 100; size++) {
-      char* out = text[size];
-      *out++ = '$';
-      if (size >= 10) *out++ = static_cast<char>('0' + size / 10);
-      *out++ = static_cast<char>('0' + size % 10);
-      *out++ = '\r';
-      *out = '\n';
-    }
-  }
-};
-inline constexpr BulkHeaders kBulkHeaders;
-
-/// Copies without a call up to 32 bytes; reads and writes nothing outside.
-inline void CopyShort(char* to, const char* from, size_t size) {
-  if (size > 32) {
-    std::memcpy(to, from, size);
-  } else if (size >= 16) {
-    char first[16], last[16];
-    std::memcpy(first, from, 16);
-    std::memcpy(last, from + size - 16, 16);
-    std::memcpy(to, first, 16);
-    std::memcpy(to + size - 16, last, 16);
-  } else if (size >= 8) {
-    uint64_t first, last;
-    std::memcpy(&first, from, 8);
-    std::memcpy(&last, from + size - 8, 8);
-    std::memcpy(to, &first, 8);
-    std::memcpy(to + size - 8, &last, 8);
-  } else if (size >= 4) {
-    uint32_t first, last;
-    std::memcpy(&first, from, 4);
-    std::memcpy(&last, from + size - 4, 4);
-    std::memcpy(to, &first, 4);
-    std::memcpy(to + size - 4, &last, 4);
-  } else {
-    for (size_t i = 0; i < size; i++) to[i] = from[i];
-  }
-}
-
-}  // namespace internal
-
-/// Writes many bulk strings in a row, for replies of many short elements: where it writes and how far it
-/// may are held in registers, and the output buffer is asked only when a block is full.
-///
-///   reply.Array(count);
-///   BulkWriter writer(reply);
-///   for (…) writer.Add(element);
-///
-/// Nobody else may write to the reply until it is destroyed, which commits the last bytes.
-class BulkWriter {
- public:
-  explicit BulkWriter(ReplyBuilder& reply) : out_(reply.out()), place_(Refill(out_, 0, kOverhead)) {}
-  ~BulkWriter() { out_->Commit(static_cast<size_t>(place_.cursor - place_.begin)); }
-  BulkWriter(const BulkWriter&) = delete;
-  BulkWriter& operator=(const BulkWriter&) = delete;
-
-  void Add(std::string_view bytes) {
-    Ensure(bytes.size() + kOverhead);
-    char* cursor = place_.cursor;
-    if (__builtin_expect(bytes.size() < 100, 1)) {
-      std::memcpy(cursor, internal::kBulkHeaders.text[bytes.size()], 8);
-      cursor += bytes.size() < 10 ? 4 : 5;
-    } else {
-      *cursor++ = '$';
-      cursor += FormatUint64(bytes.size(), cursor);
-      std::memcpy(cursor, "\r\n", 2);
-      cursor += 2;
-    }
-    internal::CopyShort(cursor, bytes.data(), bytes.size());
-    cursor += bytes.size();
-    std::memcpy(cursor, "\r\n", 2);
-    place_.cursor = cursor + 2;
-  }
-  /// The number as a bulk string.
-  void AddInteger(int64_t value) {
-    char digits[kInt64CharsMax];
-    Add({digits, FormatInt64(value, digits)});
-  }
-
- private:
-  // '$', the longest number, and two line ends; a header is stored as eight bytes, whatever its length.
-  static constexpr size_t kOverhead = 1 + kInt64CharsMax + 4;
-
-  struct Place {
-    char* begin;   // where the output buffer stands
-    char* cursor;  // what is written ends here
-    char* limit;
-  };
-
-  void Ensure(size_t size) {
-    if (__builtin_expect(static_cast<size_t>(place_.limit - place_.cursor) >= size, 1)) return;
-    place_ = Refill(out_, static_cast<size_t>(place_.cursor - place_.begin), size);
-  }
-  // By value, so that the writer itself never has an address.
-  static Place Refill(OutputBuffer* out, size_t written, size_t size);
-
-  OutputBuffer* const out_;
-  Place place_;
 };
 
 }  // namespace sherd::resp
