@@ -31,6 +31,17 @@ bool OverwriteInteger(uint8_t* data, size_t at, int64_t value) {
   return true;
 }
 
+// Ends a node at `end`, where an entry begins.
+void TruncateNode(uint8_t* data, size_t end) {
+  size_t elements = 0;
+  for (size_t at = end; !IsNodeEnd(data, at); elements++) SkipElements(data, &at, 1);
+  data[end] = 0xFF;
+  StoreLittle32(data, static_cast<uint32_t>(end + 1));
+  const size_t count = LoadLittle16(data + 4);
+  // A count that was too large to say stays so: walkers then count for themselves.
+  if (count != Listpack::kCountUnknown) StoreLittle16(data + 4, static_cast<uint16_t>(count - elements));
+}
+
 // Number of bytes that two ids have in common at the front, as Redis writes them into keys.
 int CommonBytes(StreamId a, StreamId b) {
   if (a.ms != b.ms) return __builtin_clzll(a.ms ^ b.ms) / 8;
@@ -97,6 +108,15 @@ void StreamLog::SetTail() {
   tail_ = last ? nodes_.ValueAt(last) : nullptr;
   tail_id_ = last ? nodes_.IdAt(last) : StreamId{};
   tail_capacity_ = tail_ == nullptr ? 0 : SlabHeap::GoodSize(BytesOf(tail_));
+  ReadLastStored();
+}
+
+void StreamLog::ReadLastStored() {
+  last_stored_ = {};
+  if (tail_ == nullptr) return;
+  const StreamNodeHeader header = StreamNodeHeader::Read(tail_);
+  const size_t at = PreviousStreamEntry(tail_, header, BytesOf(tail_) - 1);
+  last_stored_ = StreamEntry::Read(tail_, header, tail_id_, at).id;
 }
 
 void StreamLog::EraseNode(SlabHeap& heap, NodeMap::Position at) {
@@ -149,7 +169,9 @@ void StreamLog::GrowTail(SlabHeap& heap, size_t bytes) {
 void StreamLog::Append(SlabHeap& heap, StreamId id, std::span<const std::string_view> pairs,
                        const StreamNodeLimits& limits) {
   DCHECK(pairs.size() >= 2 && pairs.size() % 2 == 0);
+  if (__builtin_expect(tail_ != nullptr && id <= last_stored_, 0)) DropDeletedFrom(heap, id);
   length_++;
+  last_stored_ = id;
   if (tail_ == nullptr) return AddNode(heap, id, pairs);
   const StreamNodeHeader header = StreamNodeHeader::Read(tail_);
   if (IsTailFull(header, SumOfSizes(pairs), limits)) {
@@ -174,6 +196,24 @@ void StreamLog::Append(SlabHeap& heap, StreamId id, std::span<const std::string_
 }
 
 // ---- Deleting ----
+
+// Takes marked entries off the end until the last one is below `id`.
+void StreamLog::DropDeletedFrom(SlabHeap& heap, StreamId id) {
+  while (tail_ != nullptr && last_stored_ >= id) {
+    const NodeMap::Position at = nodes_.Last();
+    Block block = BlockAt(at);
+    const StreamNodeHeader header = StreamNodeHeader::Read(block.data);
+    const size_t position = PreviousStreamEntry(block.data, header, BytesOf(block.data) - 1);
+    CHECK(StreamEntry::Read(block.data, header, tail_id_, position).is_deleted);
+    if (position == header.entries_at) {
+      EraseNode(heap, at);
+      continue;
+    }
+    TruncateNode(block.data, position);
+    SetCounts(heap, &block, header.count, header.deleted - 1);
+    ReadLastStored();
+  }
+}
 
 bool StreamLog::Delete(SlabHeap& heap, StreamId id) {
   const NodeMap::Position at = nodes_.Floor(id);
@@ -268,14 +308,6 @@ bool StreamLog::FirstStoredId(StreamId* id) const {
   return true;
 }
 
-bool StreamLog::LastStoredId(StreamId* id) const {
-  if (tail_ == nullptr) return false;
-  const StreamNodeHeader header = StreamNodeHeader::Read(tail_);
-  const size_t at = PreviousStreamEntry(tail_, header, BytesOf(tail_) - 1);
-  *id = StreamEntry::Read(tail_, header, tail_id_, at).id;
-  return true;
-}
-
 // Such a tree holds one node for each key (at its end), one for each place where keys part, and one for
 // each run of bytes between those. Keys come in order, so the path from the root to the last key, as the
 // set of depths where it parts from earlier keys, is all that has to be remembered.
@@ -313,6 +345,7 @@ bool StreamLog::AppendNode(SlabHeap& heap, StreamId master, std::string_view byt
   tail_capacity_ = SlabHeap::GoodSize(bytes.size());
   tail_ = AllocateBlock(heap, tail_capacity_);
   tail_id_ = master;
+  last_stored_ = facts.last;
   std::memcpy(tail_, bytes.data(), bytes.size());
   CHECK(nodes_.Insert(heap, master, tail_));
   length_ += facts.count;
@@ -357,6 +390,7 @@ void StreamLog::Validate() const {
     length += facts.count;
     bytes += block.capacity;
   }
+  CHECK(nodes_.is_empty() || last == last_stored_);
   CHECK(length == length_);
   CHECK(bytes == block_bytes_);
   if (nodes_.is_empty()) {

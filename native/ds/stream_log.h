@@ -14,8 +14,12 @@
 // (and thereby what XINFO and DUMP show) are a function of the history. So a node may be left with no
 // living entry: trimming marks the rest of a node whose last entry was deleted before.
 //
+// There is one difference. XSETID can lead Redis to append an id that a marked entry at the end still has,
+// or a lower one, and its nodes then hold ids twice or out of order. Here such remains go first.
+//
 // Invariants: length_ is the sum of the nodes' counts; ids ascend strictly through all nodes; tail_ is the
 // block of the last node, tail_capacity_ the size of that block (a size that the heap's classes know),
+// last_stored_ the id of its last entry,
 // every other block occupies heap.Allocate(its bytes); block_bytes_ is the sum of all these.
 //
 // Cursors and positions are valid until the next change.
@@ -63,8 +67,8 @@ class StreamLog {
   /// Bytes in use. O(1).
   size_t memory() const { return block_bytes_ + nodes_.memory(); }
 
-  /// Appends an entry. `id` is above all ids there ever were; `pairs` are fields and values in turn, of at
-  /// most kEntryBytesMax bytes together.
+  /// Appends an entry. `id` is above the ids of all living entries; `pairs` are fields and values in turn,
+  /// of at most kEntryBytesMax bytes together.
   void Append(SlabHeap& heap, StreamId id, std::span<const std::string_view> pairs,
               const StreamNodeLimits& limits);
   /// Deletes an entry. False: there is none with this id.
@@ -78,7 +82,10 @@ class StreamLog {
   bool LastId(StreamId* id) const;
   /// Id of the first or last entry, deleted or not. False: there are no nodes.
   bool FirstStoredId(StreamId* id) const;
-  bool LastStoredId(StreamId* id) const;
+  bool LastStoredId(StreamId* id) const {
+    *id = last_stored_;
+    return tail_ != nullptr;
+  }
 
   // ---- Whole nodes, for RDB ----
 
@@ -127,11 +134,14 @@ class StreamLog {
   void CloseTail(SlabHeap& heap);
   void EraseNode(SlabHeap& heap, NodeMap::Position at);
   void SetTail();
+  void ReadLastStored();
+  void DropDeletedFrom(SlabHeap& heap, StreamId id);
   uint64_t TrimWithin(SlabHeap& heap, NodeMap::Position at, const StreamTrim& trim);
 
   NodeMap nodes_;
   uint8_t* tail_ = nullptr;
   StreamId tail_id_;
+  StreamId last_stored_;
   size_t tail_capacity_ = 0;
   size_t block_bytes_ = 0;
   uint64_t length_ = 0;

@@ -201,6 +201,38 @@ TEST(stream_log_behaves_like_a_map) {
   }
 }
 
+TEST(stream_log_appends_below_what_was_deleted) {
+  const std::string_view pair[] = {"a", "b"};
+  for (const uint64_t entries_max : {1, 2, 3, 100, 1000}) {
+    SlabHeap heap;
+    StreamLog log;
+    const StreamNodeLimits limits = {0, entries_max};
+    for (uint64_t i = 1; i <= 300; i++) log.Append(heap, {i, 0}, pair, limits);
+    // 120 stays; of its node, everything behind it is only marked.
+    for (uint64_t i = 121; i <= 300; i++) EXPECT_TRUE(log.Delete(heap, {i, 0}));
+    log.Append(heap, {121, 0}, pair, limits);
+    log.Validate();
+    EXPECT_EQ(log.length(), 121u);
+    EXPECT_TRUE(log.Contains({121, 0}));
+    EXPECT_TRUE(log.Delete(heap, {121, 0}));
+    EXPECT_FALSE(log.Contains({121, 0}));
+    // A node whose entries are all marked: its last one was deleted, the others trimmed.
+    StreamTrim trim;
+    trim.by_id = true;
+    trim.min_id = {121, 0};
+    log.Trim(heap, trim);
+    log.Validate();
+    EXPECT_EQ(log.length(), 0u);
+    log.Append(heap, {1, 1}, pair, limits);
+    log.Validate();
+    StreamId id;
+    EXPECT_TRUE(log.FirstId(&id));
+    EXPECT_TRUE((id == StreamId{1, 1}));
+    FreeAll(heap, log);
+    EXPECT_EQ(heap.used_bytes(), 0u);
+  }
+}
+
 TEST(stream_log_takes_its_own_nodes_back) {
   Random random(test::Seed());
   Rig rig;
