@@ -117,6 +117,18 @@ void Listpack::Write(uint8_t* at, const Encoded& element) {
 size_t Listpack::ElementSize(std::string_view text) { return Encode(text).size(); }
 size_t Listpack::ElementSizeOfInteger(int64_t value) { return EncodeInteger(value).size(); }
 
+uint8_t* Listpack::WriteElement(uint8_t* at, std::string_view text) {
+  const Encoded element = Encode(text);
+  Write(at, element);
+  return at + element.size();
+}
+
+uint8_t* Listpack::WriteIntegerElement(uint8_t* at, int64_t value) {
+  const Encoded element = EncodeInteger(value);
+  Write(at, element);
+  return at + element.size();
+}
+
 size_t Listpack::DataSizeOfLong(const uint8_t* p) {
   if (p[0] < 0xE0) return 2;
   if (p[0] < 0xF0) return 2 + ((p[0] & 0x0Fu) << 8 | p[1]);

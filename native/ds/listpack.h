@@ -160,6 +160,12 @@ class Listpack {
   /// Bytes that an element with this value takes, backlen included.
   static size_t ElementSize(std::string_view text);
   static size_t ElementSizeOfInteger(int64_t value);
+  /// Bytes that an element of `size` bytes of text takes at most.
+  static constexpr size_t ElementSizeMax(size_t size) { return size + 10; }
+  /// Write one element to `at`, which has room for it, and return the place behind it: for writers of
+  /// whole blocks, which see to header and end mark themselves.
+  static uint8_t* WriteElement(uint8_t* at, std::string_view text);
+  static uint8_t* WriteIntegerElement(uint8_t* at, int64_t value);
 
   // ---- Raw access, for owners that keep the bytes in memory of their own (quicklist) ----
 
