@@ -10,8 +10,6 @@ namespace sherd::persistence {
   RdbType TypeOf##Name(const engine::Entry&, uint32_t) { CHECK(false); return RdbType::kList; } \
   void Write##Name##Value(const engine::Entry&, RdbType, RdbWriter*) {}
 
-SHERD_MISSING_CODEC(List)
 SHERD_MISSING_CODEC(Hash)
-SHERD_MISSING_CODEC(Stream)
 
 }  // namespace sherd::persistence
