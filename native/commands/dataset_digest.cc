@@ -1,9 +1,15 @@
 // Dataset digest: see the header for the construction.
 #include "commands/dataset_digest.h"
 
+#include <cstdio>
+
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/numbers.h"
 #include "engine/list_value.h"
+#include "engine/set_value.h"
+#include "engine/sorted_set_value.h"
+#include "engine/stream_value.h"
 
 namespace sherd {
 
@@ -22,6 +28,67 @@ void MixNumber(Digest* digest, uint32_t number) {
   uint8_t bytes[4];
   StoreBig32(bytes, number);
   digest->Mix(AsText(bytes, sizeof bytes));
+}
+
+std::string_view AsText(const Digest& digest) {
+  return AsText(digest.bytes, sizeof digest.bytes);
+}
+
+void MixSet(Digest* digest, const Entry& entry) {
+  engine::ForEachSetMember(entry, [digest](std::string_view member) {
+    digest->Add(member);
+    return true;
+  });
+}
+
+void MixSortedSet(Digest* digest, const Entry& entry) {
+  engine::ForEachScore(entry, [digest](std::string_view member, double score) {
+    char text[32];
+    const int size = std::snprintf(text, sizeof text, "%.17g", score);
+    Digest element;
+    element.Mix(member);
+    element.Mix({text, static_cast<size_t>(size)});
+    digest->Add(AsText(element));
+    return true;
+  });
+}
+
+void MixStream(Digest* digest, const Entry& entry) {
+  engine::ForEachStreamEntry(entry, [digest](ds::StreamId id, ds::StreamCursor& cursor) {
+    // With a point where clients see a dash.
+    char text[2 * kInt64CharsMax + 1];
+    size_t size = FormatUint64(id.ms, text);
+    text[size++] = '.';
+    size += FormatUint64(id.seq, text + size);
+    digest->Mix({text, size});
+    char buffer[kInt64CharsMax];
+    cursor.ForEachField([&](ds::PackedValue field, ds::PackedValue value) {
+      digest->Mix(field.View(buffer));
+      digest->Mix(value.View(buffer));
+    });
+    return true;
+  });
+}
+
+void MixValue(Digest* digest, const Entry& entry) {
+  switch (entry.type()) {
+    case engine::Type::kString: {
+      engine::IntegerText text;
+      return digest->Mix(engine::StringBytes(entry, &text));
+    }
+    case engine::Type::kList:
+      engine::ForEachListElement(entry, [digest](std::string_view element) {
+        digest->Mix(element);
+        return true;
+      });
+      return;
+    case engine::Type::kSet: return MixSet(digest, entry);
+    case engine::Type::kSortedSet: return MixSortedSet(digest, entry);
+    case engine::Type::kStream: return MixStream(digest, entry);
+    case engine::Type::kHash:
+    case engine::Type::kModule: break;
+  }
+  CHECK_MSG(false, "a type without a digest");
 }
 
 Digest KeyDigest(const Entry& entry) {
@@ -79,16 +146,7 @@ std::string Digest::Hex() const {
 
 void MixEntry(Digest* digest, const Entry& entry) {
   MixNumber(digest, static_cast<uint32_t>(entry.type()));
-  if (entry.type() == engine::Type::kList) {
-    engine::ForEachListElement(entry, [digest](std::string_view element) {
-      digest->Mix(element);
-      return true;
-    });
-  } else {
-    CHECK_MSG(entry.type() == engine::Type::kString, "a type without a digest");
-    engine::IntegerText text;
-    digest->Mix(engine::StringBytes(entry, &text));
-  }
+  MixValue(digest, entry);
   if (entry.has_expiry()) digest->Add("!!expire!!");
 }
 
