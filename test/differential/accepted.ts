@@ -131,6 +131,16 @@ export const ACCEPTED: readonly Accepted[] = [
       args.some((word) => word.toString('latin1') === '-9223372036854775808'),
   },
   {
+    id: 'getkeys-of-rank-with-score',
+    kind: 'redis-7.2',
+    reason: 'the same in COMMAND GETKEYS and GETKEYSANDFLAGS, which look at the arity',
+    commands: ['command|getkeys', 'command|getkeysandflags'],
+    matches: ({ args, oracle, subject }) =>
+      /^z(rev)?rank$/i.test((args[args.length - 4] ?? Buffer.alloc(0)).toString('latin1')) &&
+      oracle === '-ERR Invalid number of arguments specified for command\r\n' &&
+      subject.startsWith('*1\r\n'),
+  },
+  {
     id: 'refcount-of-small-integers',
     kind: 'sherd',
     reason:
