@@ -236,24 +236,40 @@ class HashTable {
     for (size_t index = first; index < end; index++) VisitChain(BucketAt(index), visit);
   }
 
+  /// Calls visit(Entry*) for every entry in storage order until it returns false; for walks that read all
+  /// entries. Those are scattered over the heap, so they are fetched a few buckets ahead of the visit.
+  /// The visitor must not insert or erase.
+  template <class Visit>
+  void ForEach(Visit&& visit) const {
+    for (size_t index = 0; index < bucket_count_ && index < kVisitAhead; index++) PrefetchEntriesOf(index);
+    bool goes_on = true;
+    for (size_t index = 0; index < bucket_count_ && goes_on; index++) {
+      if (index + kVisitAhead < bucket_count_) PrefetchEntriesOf(index + kVisitAhead);
+      VisitChain(BucketAt(index), [&](Position p) { goes_on = goes_on && visit(p.entry()); });
+    }
+  }
+
   /// A uniformly random entry; `random` yields 64 random bits a call. Empty position when empty.
   template <class Random>
   Position RandomPosition(Random&& random) const {
     if (size_ == 0) return {};
-    // Rejection sampling over (bucket, slot) keeps the choice fair; two chain links cover nearly all.
-    constexpr int kTries = 256;
+    // Rejection sampling over (bucket, place in its chain) keeps the choice fair. In a bucket that is about
+    // to be split 11 entries are usual, so places are drawn from the first four buckets of a chain; the few
+    // entries behind them (one in a million in the worst phase) share the last place.
+    constexpr int kTries = 512;
+    constexpr uint64_t kPlaces = 25;
     for (int tries = 0; tries < kTries; tries++) {
       const uint64_t bits = random();
       Bucket* head = BucketAt((bits >> 16) % bucket_count_);
-      int slot = static_cast<int>((bits & 0xffff) % 13);
-      Bucket* bucket = head;
-      while (bucket->chained() && slot >= 6) {
-        slot -= 6;
-        bucket = bucket->next();
+      const uint64_t place = (bits & 0xffff) % kPlaces;
+      const Position found = PositionInChain(head, place);
+      if (!found || place != kPlaces - 1) {
+        if (found) return found;
+        continue;
       }
-      if (slot < hash_table_detail::kSlots && (bucket->live_mask() >> slot & 1) != 0) {
-        return {head, bucket, slot};
-      }
+      uint64_t behind = 1;
+      while (PositionInChain(head, place + behind)) behind++;
+      return behind == 1 ? found : PositionInChain(head, place + random() % behind);
     }
     // A sparse table: the first entry behind a random bucket.
     const size_t start = random() % bucket_count_;
@@ -344,6 +360,33 @@ class HashTable {
 
   static Entry* Pointer(uint64_t slot) {
     return reinterpret_cast<Entry*>(slot & hash_table_detail::kPointerMask);
+  }
+
+  // Buckets that a walk fetches entries ahead: about fifteen entries are then on their way, as many as a core
+  // can wait for.
+  static constexpr size_t kVisitAhead = 3;
+
+  /// The entry at a place of a chain: six of each bucket that has a next one, seven of the last. Empty when
+  /// no entry stands there.
+  Position PositionInChain(Bucket* head, uint64_t place) const {
+    constexpr uint64_t kChainedSlots = hash_table_detail::kSlots - 1;
+    Bucket* bucket = head;
+    while (bucket->chained() && place >= kChainedSlots) {
+      place -= kChainedSlots;
+      bucket = bucket->next();
+    }
+    if (place >= hash_table_detail::kSlots || (bucket->live_mask() >> place & 1) == 0) return {};
+    return {head, bucket, static_cast<int>(place)};
+  }
+
+  /// Prefetches the entries that stand in a head bucket itself (all but one in fifteen do).
+  void PrefetchEntriesOf(size_t index) const {
+    const Bucket* bucket = BucketAt(index);
+    unsigned mask = bucket->live_mask();
+    while (mask != 0) {
+      __builtin_prefetch(Pointer(bucket->slots[__builtin_ctz(mask)]), 0, 3);
+      mask &= mask - 1;
+    }
   }
   static uint64_t SlotWord(uint64_t hash, Entry* entry) {
     return reinterpret_cast<uint64_t>(entry) | hash_table_detail::StoredBitsOf(hash);
