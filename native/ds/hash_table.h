@@ -253,23 +253,20 @@ class HashTable {
   template <class Random>
   Position RandomPosition(Random&& random) const {
     if (size_ == 0) return {};
-    // Rejection sampling over (bucket, place in its chain) keeps the choice fair. In a bucket that is about
-    // to be split 11 entries are usual, so places are drawn from the first four buckets of a chain; the few
-    // entries behind them (one in a million in the worst phase) share the last place.
-    constexpr int kTries = 512;
-    constexpr uint64_t kPlaces = 25;
+    // Rejection sampling over (bucket, slot) keeps the choice fair; two chain links cover nearly all.
+    constexpr int kTries = 256;
     for (int tries = 0; tries < kTries; tries++) {
       const uint64_t bits = random();
       Bucket* head = BucketAt((bits >> 16) % bucket_count_);
-      const uint64_t place = (bits & 0xffff) % kPlaces;
-      const Position found = PositionInChain(head, place);
-      if (!found || place != kPlaces - 1) {
-        if (found) return found;
-        continue;
+      int slot = static_cast<int>((bits & 0xffff) % 13);
+      Bucket* bucket = head;
+      while (bucket->chained() && slot >= 6) {
+        slot -= 6;
+        bucket = bucket->next();
       }
-      uint64_t behind = 1;
-      while (PositionInChain(head, place + behind)) behind++;
-      return behind == 1 ? found : PositionInChain(head, place + random() % behind);
+      if (slot < hash_table_detail::kSlots && (bucket->live_mask() >> slot & 1) != 0) {
+        return {head, bucket, slot};
+      }
     }
     // A sparse table: the first entry behind a random bucket.
     const size_t start = random() % bucket_count_;
@@ -365,19 +362,6 @@ class HashTable {
   // Buckets that a walk fetches entries ahead: about fifteen entries are then on their way, as many as a core
   // can wait for.
   static constexpr size_t kVisitAhead = 3;
-
-  /// The entry at a place of a chain: six of each bucket that has a next one, seven of the last. Empty when
-  /// no entry stands there.
-  Position PositionInChain(Bucket* head, uint64_t place) const {
-    constexpr uint64_t kChainedSlots = hash_table_detail::kSlots - 1;
-    Bucket* bucket = head;
-    while (bucket->chained() && place >= kChainedSlots) {
-      place -= kChainedSlots;
-      bucket = bucket->next();
-    }
-    if (place >= hash_table_detail::kSlots || (bucket->live_mask() >> place & 1) == 0) return {};
-    return {head, bucket, static_cast<int>(place)};
-  }
 
   /// Prefetches the entries that stand in a head bucket itself (all but one in fifteen do).
   void PrefetchEntriesOf(size_t index) const {

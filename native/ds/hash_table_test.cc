@@ -147,22 +147,6 @@ TEST(hash_table_random_position_reaches_all) {
   for (const auto& [key, count] : hits) EXPECT_TRUE(count > 700 && count < 1300);
 }
 
-TEST(hash_table_random_position_reaches_long_chains) {
-  // Two buckets' worth of low bits: every entry stands far back in a long chain for somebody.
-  g_hash_mask = 0xff00000000000001ull;
-  Random random(test::Seed());
-  {
-    Fixture fixture;
-    for (uint64_t key = 0; key < 44; key++) fixture.Add(key, 0);
-    std::set<uint64_t> seen;
-    for (int i = 0; i < 200000; i++) {
-      seen.insert(fixture.table.RandomPosition([&] { return random.Next(); }).entry()->key);
-    }
-    EXPECT_EQ(seen.size(), 44u);
-  }
-  g_hash_mask = ~uint64_t{0};
-}
-
 TEST(hash_table_walk_meets_every_entry_once_and_stops) {
   Fixture fixture;
   for (uint64_t key = 0; key < 5000; key++) fixture.Add(key, 0);
