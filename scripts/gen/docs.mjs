@@ -64,6 +64,7 @@ ARCHITECTURE.md tells what it means where a command runs; DIFFERENCES.md lists w
   ];
   for (const [group, title] of Object.entries(COMMAND_GROUPS)) {
     const entries = ENTRIES.filter((entry) => entry.command.group === group);
+    if (entries.length === 0) continue; // A family that is described but not served yet.
     parts.push(`## ${title}\n`);
     const names = entries.map(({ fullName }) => {
       const name = fullName.replace('|', ' ').toUpperCase();

@@ -28,9 +28,12 @@ export function hasKeys(command: Command): boolean {
 /**
  * The keys of a command line (the command's name first, the subcommand's second) in the order of the key specs, or
  * undefined when the line does not fit them or names no key although the command wants one. `fullName` selects the
- * commands whose flags depend on their options.
+ * commands whose keys or flags depend on their options.
  */
 export function findKeys(fullName: string, command: Command, words: readonly Buffer[]): FoundKey[] | undefined {
+  const findSpecially = SPECIAL_LINES.get(fullName);
+  if (findSpecially !== undefined) return findSpecially(words);
+  const mayHaveNoKeys = command.flags.includes('no_mandatory_keys');
   const found: FoundKey[] = [];
   for (const spec of command.keySpecs ?? []) {
     if (spec.flags.includes('not_key')) continue;
@@ -39,10 +42,11 @@ export function findKeys(fullName: string, command: Command, words: readonly Buf
     if (begin === 0) continue; // The keyword is absent, and with it the optional keys (GEORADIUS without STORE).
     const range = findRange(spec, begin, words);
     if (range === undefined) return undefined;
+    if (range.last < range.first && !mayHaveNoKeys) return undefined; // ZUNIONSTORE d 0
     const flags = spec.flags.includes('variable_flags') ? flagsOfLine(fullName, spec, words) : spec.flags;
     for (let position = range.first; position <= range.last; position += range.step) found.push({ position, flags });
   }
-  return found.length > 0 || command.flags.includes('no_mandatory_keys') ? found : undefined;
+  return found.length > 0 || mayHaveNoKeys ? found : undefined;
 }
 
 /** Index of the word where the spec's search begins, 0 when its keyword is absent, undefined when it cannot be told. */
@@ -103,3 +107,29 @@ const VARIABLE_FLAGS: ReadonlyMap<string, (words: readonly Buffer[]) => readonly
     },
   ],
 ]);
+
+/** Commands with specs of an unknown place, which only a reader of their options can find. */
+const SPECIAL_LINES: ReadonlyMap<string, (words: readonly Buffer[]) => FoundKey[] | undefined> = new Map([
+  ['sort', sortKeys],
+  ['sort_ro', sortedKey],
+]);
+
+/** The key that SORT sorts. The keys that BY and GET make from its elements cannot be told from the line. */
+function sortedKey(words: readonly Buffer[]): FoundKey[] | undefined {
+  return words.length > 1 ? [{ position: 1, flags: ['RO', 'access'] }] : undefined;
+}
+
+const SORT_OPTION_VALUES: ReadonlyMap<string, number> = new Map([['limit', 2], ['get', 1], ['by', 1]]);
+
+/** The keys of SORT: the one that is sorted, and the target of the last STORE. */
+function sortKeys(words: readonly Buffer[]): FoundKey[] | undefined {
+  const found = sortedKey(words);
+  let target = 0;
+  for (let index = 2; index < words.length; index++) {
+    const option = lowerAscii((words[index] as Buffer).toString('latin1'));
+    if (option === 'store' && index + 1 < words.length) target = index + 1;
+    index += SORT_OPTION_VALUES.get(option) ?? 0;
+  }
+  if (target > 0) found?.push({ position: target, flags: ['OW', 'update'] });
+  return found;
+}

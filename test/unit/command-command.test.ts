@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { runCommandCommand } from '../../src/commands/command-command.js';
 import { findKeys } from '../../src/commands/command-keys.js';
-import { ENTRIES, findCommand, type Command, type KeySpec } from '../../src/commands/table/index.js';
+import { countedKeysAt, ENTRIES, findCommand, type Command, type KeySpec } from '../../src/commands/table/index.js';
 import { encodeReply, type RespVersion } from '../../src/resp/reply.js';
 import { startRedis } from '../support/oracle.js';
 import { projectRoot } from '../support/project.js';
@@ -259,11 +259,7 @@ describe('what the fixture cannot show', () => {
 
 // Specs of families that come later; the expected results are those of COMMAND GETKEYS of redis-server 7.0.15.
 describe('findKeys', () => {
-  const keynum: KeySpec = {
-    flags: ['RO'],
-    begin: { type: 'index', index: 1 },
-    find: { type: 'keynum', keyNumIndex: 0, firstKey: 1, keyStep: 1 },
-  };
+  const keynum = countedKeysAt(1, ['RO']);
   const keyword = (word: string, startFrom: number, lastKey: number, limit: number): KeySpec => ({
     flags: ['RO'],
     begin: { type: 'keyword', keyword: word, startFrom },
@@ -274,6 +270,7 @@ describe('findKeys', () => {
     begin: { type: 'index', index: 1 },
     find: { type: 'range', lastKey: 0, keyStep: 1, limit: 0 },
   };
+  const unknown: KeySpec = { flags: ['RO'], begin: { type: 'unknown' }, find: { type: 'unknown' } };
   const streams = keyword('STREAMS', 1, -1, 2);
   const template = findCommand('get')?.command as Command;
 
@@ -294,7 +291,18 @@ describe('findKeys', () => {
     ['georadius k 1 2 3 km STORE d', [first, keyword('STORE', 6, 0, 0)], [1, 7]],
     ['georadius k 1 2 3 km STORE', [first, keyword('STORE', 6, 0, 0)], undefined],
     ['migrate h p e 0 9 KEYS a b', [keyword('KEYS', -2, -1, 0)], [7, 8]],
-    ['sort k', [first, { flags: ['RO'], begin: { type: 'unknown' }, find: { type: 'unknown' } }], undefined],
+    ['nosuch k', [first, unknown], undefined],
+    ['zunionstore d 2 a b', [first, countedKeysAt(2, ['RO'])], [1, 3, 4]],
+    ['zunionstore d 0 a', [first, countedKeysAt(2, ['RO'])], undefined],
+    ['sort', [first, unknown, unknown], undefined],
+    ['sort k', [first, unknown, unknown], [1]],
+    ['sort k STORE d', [first, unknown, unknown], [1, 3]],
+    ['sort k store a BY x GET y sTore b', [first, unknown, unknown], [1, 9]],
+    ['sort k BY store STORE d', [first, unknown, unknown], [1, 5]],
+    ['sort k BY store GET store LIMIT store store', [first, unknown, unknown], [1]],
+    ['sort k STORE STORE d', [first, unknown, unknown], [1, 4]],
+    ['sort k STORE', [first, unknown, unknown], [1]],
+    ['sort_ro k STORE d', [first, unknown], [1]],
   ])('%s', (line, keySpecs, positions) => {
     const words = line.split(' ').map((word) => Buffer.from(word));
     const found = findKeys(words[0]?.toString() ?? '', { ...template, keySpecs }, words);

@@ -67,6 +67,9 @@ const DIFFERENCES_FROM_7_4 = new Map<string, (command: ReferenceCommand) => Refe
   ['client|kill', (command) => ({ ...command, arguments: withoutArgument(command.arguments, 'maxage') })],
 ]);
 
+/** Redis has them since 8.0, after the reference. */
+const NEWER_THAN_REFERENCE = new Set(['hgetdel', 'hgetex', 'hsetex']);
+
 function withoutArgument(list: ReferenceArgument[] | undefined, name: string): ReferenceArgument[] {
   return (list ?? [])
     .filter((argument) => argument.name !== name)
@@ -108,10 +111,10 @@ function keySpecAsReference({ flags, begin, find }: KeySpec): unknown {
 
 describe.each(ENTRIES.map((entry) => [entry.fullName, entry] as const))('%s', (fullName, entry) => {
   const { command } = entry;
-  const recorded = referenceOf(entry);
-  const expected = DIFFERENCES_FROM_7_4.get(fullName)?.(recorded) ?? recorded;
 
-  it('has the facts of the reference', () => {
+  it.skipIf(NEWER_THAN_REFERENCE.has(fullName))('has the facts of the reference', () => {
+    const recorded = referenceOf(entry);
+    const expected = DIFFERENCES_FROM_7_4.get(fullName)?.(recorded) ?? recorded;
     expect(command.arity).toBe(expected.arity);
     expect(command.since).toBe(expected.since);
     expect(command.group).toBe(expected.group);
@@ -145,7 +148,8 @@ describe.each(ENTRIES.map((entry) => [entry.fullName, entry] as const))('%s', (f
 
   it('runs where its keys are', () => {
     const hasKeys = (command.keySpecs ?? []).length > 0;
-    if (hasKeys) expect(command.runs).toBe('keys');
+    const isSearchedByOptions = command.keySpecs?.some(({ begin }) => begin.type === 'unknown') ?? false; // SORT
+    if (hasKeys) expect(command.runs).toBe(isSearchedByOptions ? 'routed' : 'keys');
     if (command.runs === 'keys' && entry.subcommands.length === 0) expect(hasKeys).toBe(true);
     // The router relies on it: a line of legal length has the first and the last word of simple keys.
     if (hasKeys && hasSimpleKeys(command)) {
@@ -165,7 +169,8 @@ function expectArguments(args: readonly Argument[], keySpecCount: number): void 
   for (const argument of args) {
     const isContainer = argument.type === 'oneof' || argument.type === 'block';
     expect(argument.args !== undefined).toBe(isContainer);
-    expect(argument.keySpec !== undefined).toBe(argument.type === 'key');
+    if (argument.type === 'key') expect(argument.keySpec).toBeDefined();
+    else if (argument.type !== 'pattern') expect(argument.keySpec).toBeUndefined();
     if (argument.keySpec !== undefined) expect(argument.keySpec).toBeLessThan(keySpecCount);
     if (argument.type === 'pure-token') expect(argument.token).toBeDefined();
     if (argument.multipleToken) expect(argument.multiple).toBe(true);

@@ -85,6 +85,12 @@ export type KeyFlag = (typeof KEY_FLAGS)[number];
 export const COMMAND_GROUPS = {
   connection: 'Connection',
   string: 'Strings',
+  list: 'Lists',
+  set: 'Sets',
+  hash: 'Hashes',
+  'sorted-set': 'Sorted sets',
+  stream: 'Streams',
+  geo: 'Places',
   generic: 'Keys',
   server: 'Server',
 } as const;
@@ -138,7 +144,7 @@ export interface Argument {
   readonly type: ArgumentType;
   /** Name to display, when it is not `name`. Never on `oneof` and `block`. */
   readonly display?: string;
-  /** `key` only: position of its key spec. */
+  /** Position of its key spec; of a `key`, or of a `pattern` that names keys (SORT). */
   readonly keySpec?: number;
   /** The word that comes before the value, or is the argument (`pure-token`). */
   readonly token?: string;
@@ -191,4 +197,11 @@ export function keysAt(
 /** A spec of exactly one key at a fixed word. */
 export function keyAt(index: number, flags: readonly KeyFlag[], notes?: string): KeySpec {
   return keysAt(index, 0, 1, flags, notes);
+}
+
+/** A spec of keys that follow their number, which stands at a fixed word. */
+export function countedKeysAt(index: number, flags: readonly KeyFlag[], notes?: string): KeySpec {
+  const find = { type: 'keynum', keyNumIndex: 0, firstKey: 1, keyStep: 1 } as const;
+  const spec = { flags, begin: { type: 'index', index }, find } as const;
+  return notes === undefined ? spec : { ...spec, notes };
 }
