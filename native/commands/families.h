@@ -19,8 +19,9 @@ std::span<const engine::HandlerRow> LcsHandlers();
 std::span<const engine::HandlerRow> ListHandlers();
 /// Sets: set_commands.cc.
 std::span<const engine::HandlerRow> SetHandlers();
-/// Hashes: hash_commands.cc.
+/// Hashes: hash_commands.cc. Their fields' times to live: hash_field_ttl_commands.cc.
 std::span<const engine::HandlerRow> HashHandlers();
+std::span<const engine::HandlerRow> HashFieldTtlHandlers();
 /// Sorted sets: sorted_set_commands.cc.
 std::span<const engine::HandlerRow> SortedSetHandlers();
 /// Geo: sorted sets of places: geo_commands.cc.

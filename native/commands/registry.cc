@@ -16,7 +16,7 @@ const engine::HandlerTable& Handlers() {
     const std::span<const engine::HandlerRow> families[] = {
         StringHandlers(), LcsHandlers(),  ConnectionHandlers(), KeyHandlers(),
         ExpireHandlers(), ScanHandlers(), ServerHandlers(),     DebugHandlers(),
-        ListHandlers(), SetHandlers(), HashHandlers(), SortedSetHandlers(), GeoHandlers(), StreamHandlers(), SortHandlers(), DumpHandlers(),
+        ListHandlers(), SetHandlers(), HashHandlers(), HashFieldTtlHandlers(), SortedSetHandlers(), GeoHandlers(), StreamHandlers(), SortHandlers(), DumpHandlers(),
     };
     return new engine::HandlerTable(families);
   }();

@@ -77,6 +77,7 @@ class HashValue {
   }
   Encoding encoding() const { return encoding_; }
   uint64_t payload() const { return payload_; }
+  const void* object() const { return reinterpret_cast<const void*>(payload_); }
 
   // ---- Looking ----
 
@@ -100,6 +101,10 @@ class HashValue {
   template <class Visit>
   void ForEachWithExpiry(Visit&& visit) const;
 
+  /// Calls visit(Place) for every field.
+  template <class Visit>
+  void ForEachPlace(Visit&& visit) const;
+
   bool is_table() const { return encoding_ == Encoding::kHashTable; }
   /// One step of a scan of a table: as ForEach for some fields; returns the next cursor, 0 at the end.
   template <class Visit>
@@ -107,9 +112,9 @@ class HashValue {
   /// A field, each being equally likely; expired ones come up too. `random` yields 64 random bits a call.
   template <class Random>
   Place RandomStored(Random&& random) const;
-  bool IsExpired(const Place& place) const {
-    return has_expired_ && Expired(ExpiryAt(place));
-  }
+  bool IsExpired(const Place& place) const { return has_expired_ && Expired(ExpiryAt(place)); }
+  /// Whether some stored fields do not exist any more.
+  bool has_expired() const { return has_expired_; }
 
   // ---- Changing ----
 
@@ -233,6 +238,25 @@ void HashValue::ForEach(Visit&& visit) const {
   ForEachWithExpiry([&](std::string_view name, std::string_view value, int64_t) {
     return visit(name, value);
   });
+}
+
+template <class Visit>
+void HashValue::ForEachPlace(Visit&& visit) const {
+  Place place;
+  if (is_table()) {
+    const FieldTable::Table& fields = table().table();
+    fields.VisitBuckets(0, fields.bucket_count(), [&](FieldTable::Position position) {
+      place.field_ = position;
+      if (!IsExpired(place)) visit(place);
+    });
+    return;
+  }
+  const ds::Listpack pack = this->pack();
+  for (auto at = pack.First(); at != ds::Listpack::kNone;) {
+    place.at_ = at;
+    if (!IsExpired(place)) visit(place);
+    for (unsigned i = 0; i < stride(); i++) at = pack.Next(at);
+  }
 }
 
 template <class Visit>
