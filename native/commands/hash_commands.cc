@@ -21,13 +21,12 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "base/glob.h"
 #include "base/numbers.h"
 #include "base/random.h"
 #include "base/strings.h"
+#include "commands/collection_scan.h"
 #include "commands/families.h"
 #include "commands/hash_edit.h"
-#include "commands/scan_commands.h"
 #include "engine/command_context.h"
 #include "engine/hash_value.h"
 
@@ -415,27 +414,22 @@ void CmdHRandField(CommandContext& ctx) {
 
 // ---- HSCAN ----
 
-struct HashScanOptions {
-  int64_t count = 10;
-  std::string_view pattern;
-  bool has_pattern = false;
+struct HashScan : CollectionScan {
   bool with_values = true;
-
-  bool Matches(std::string_view name) const { return !has_pattern || GlobMatch(pattern, name); }
 };
 
-bool ParseHashScan(CommandContext& ctx, HashScanOptions* options) {
+bool ParseHashScan(CommandContext& ctx, HashScan* scan) {
   for (size_t i = 3; i < ctx.args.size(); i++) {
     const bool has_value = i + 1 < ctx.args.size();
     if (has_value && ctx.ArgIs(i, "count")) {
-      if (!ctx.ParseInteger(++i, &options->count)) return false;
-      if (options->count >= 1) continue;
+      if (!ctx.ParseInteger(++i, &scan->count)) return false;
+      if (scan->count >= 1) continue;
     } else if (has_value && ctx.ArgIs(i, "match")) {
-      options->pattern = ctx.args[++i];
-      options->has_pattern = options->pattern != "*";
+      scan->pattern = ctx.args[++i];
+      scan->has_pattern = scan->pattern != "*";
       continue;
     } else if (ctx.ArgIs(i, "novalues")) {
-      options->with_values = false;
+      scan->with_values = false;
       continue;
     }
     ctx.reply.Error(errors::kSyntax);
@@ -444,73 +438,68 @@ bool ParseHashScan(CommandContext& ctx, HashScanOptions* options) {
   return true;
 }
 
-void ReplyScanHeader(CommandContext& ctx, const HashScanOptions& options, uint64_t cursor,
-                     size_t fields) {
+void ReplyScanHeader(CommandContext& ctx, const HashScan& scan, size_t fields) {
   char text[kInt64CharsMax];
   ctx.reply.Array(2);
-  ctx.reply.Bulk({text, FormatUint64(cursor, text)});
-  ctx.reply.Array(options.with_values ? fields * 2 : fields);
+  ctx.reply.Bulk({text, FormatUint64(scan.cursor, text)});
+  ctx.reply.Array(scan.with_values ? fields * 2 : fields);
 }
 
 /// A listpack comes whole, whatever COUNT says: counted first, then written.
-void ScanPack(CommandContext& ctx, const HashValue& hash, const HashScanOptions& options) {
+void ScanPack(CommandContext& ctx, const HashValue& hash, HashScan scan) {
   size_t fields = 0;
   hash.ForEach([&](std::string_view name, std::string_view) {
-    fields += options.Matches(name) ? 1 : 0;
+    fields += scan.Matches(name) ? 1 : 0;
     return true;
   });
-  ReplyScanHeader(ctx, options, 0, fields);
+  scan.cursor = 0;
+  ReplyScanHeader(ctx, scan, fields);
   BulkWriter writer(ctx.reply);
   hash.ForEach([&](std::string_view name, std::string_view value) {
-    if (!options.Matches(name)) return true;
+    if (!scan.Matches(name)) return true;
     writer.Add(name);
-    if (options.with_values) writer.Add(value);
+    if (scan.with_values) writer.Add(value);
     return true;
   });
 }
 
-void ScanTable(CommandContext& ctx, const HashValue& hash, uint64_t cursor,
-               const HashScanOptions& options) {
-  // Buckets looked at for each field asked for, so that a sparse table cannot make one call long.
-  constexpr int64_t kBucketsPerCount = 10;
+void ScanTable(CommandContext& ctx, const HashValue& hash, HashScan scan) {
   struct Found {
     std::string_view name;
     std::string_view value;
   };
   std::vector<Found> found;
-  found.reserve(static_cast<size_t>(std::min<int64_t>(options.count + 8, 1024)));
+  found.reserve(static_cast<size_t>(std::min<int64_t>(scan.count, 1024)) + 8);
   int64_t seen = 0;
-  int64_t buckets =
-      options.count > kInt64Max / kBucketsPerCount ? kInt64Max : options.count * kBucketsPerCount;
+  int64_t buckets = scan.buckets_max();
   do {
-    cursor = hash.ScanTable(cursor, [&](std::string_view name, std::string_view value) {
+    scan.cursor = hash.ScanTable(scan.cursor, [&](std::string_view name, std::string_view value) {
       seen++;
-      if (options.Matches(name)) found.push_back({name, value});
+      if (scan.Matches(name)) found.push_back({name, value});
     });
-  } while (cursor != 0 && --buckets > 0 && seen < options.count);
-  ReplyScanHeader(ctx, options, cursor, found.size());
+  } while (scan.cursor != 0 && --buckets > 0 && seen < scan.count);
+  ReplyScanHeader(ctx, scan, found.size());
   BulkWriter writer(ctx.reply);
   for (const Found& field : found) {
     writer.Add(field.name);
-    if (options.with_values) writer.Add(field.value);
+    if (scan.with_values) writer.Add(field.value);
   }
 }
 
 void CmdHScan(CommandContext& ctx) {
-  uint64_t cursor;
-  if (!ParseScanCursor(ctx.args[2], &cursor)) return ctx.reply.Error(errors::kInvalidCursor);
+  HashScan scan;
+  if (!ParseCollectionCursor(ctx, &scan)) return;
   Handle handle;
   if (!ctx.FindRead(ctx.key(0), Type::kHash, &handle)) return;
-  HashScanOptions options;
   // A missing key is an empty scan, whatever the options say (Redis).
   if (!handle) {
-    options.with_values = false;
-    return ReplyScanHeader(ctx, options, 0, 0);
+    scan.cursor = 0;
+    return ReplyScanHeader(ctx, scan, 0);
   }
-  if (!ParseHashScan(ctx, &options)) return;
+  if (!ParseHashScan(ctx, &scan)) return;
   const HashValue hash(*handle.entry(), ctx.now_ms);
-  if (hash.is_table()) return ScanTable(ctx, hash, cursor, options);
-  ScanPack(ctx, hash, options);
+  if (hash.is_table()) return ScanTable(ctx, hash, scan);
+  ScanPack(ctx, hash, scan);
 }
 
 // ---- Registration ----
