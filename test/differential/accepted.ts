@@ -78,6 +78,14 @@ export const ACCEPTED: readonly Accepted[] = [
       /^-ERR (The command has no key arguments|Invalid command specified|Invalid number of arguments)/.test(subject),
   },
   {
+    id: 'hscan-novalues',
+    kind: 'redis-7.2',
+    reason: 'HSCAN takes NOVALUES since 7.4',
+    commands: ['hscan'],
+    matches: ({ args, oracle }) =>
+      oracle === '-ERR syntax error\r\n' && args.some((word) => word.toString('latin1').toLowerCase() === 'novalues'),
+  },
+  {
     id: 'refcount-of-small-integers',
     kind: 'sherd',
     reason:
