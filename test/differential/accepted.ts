@@ -141,6 +141,14 @@ export const ACCEPTED: readonly Accepted[] = [
       subject.startsWith('*1\r\n'),
   },
   {
+    id: 'hscan-novalues',
+    kind: 'redis-7.2',
+    reason: 'HSCAN takes NOVALUES since 7.4',
+    commands: ['hscan'],
+    matches: ({ args, oracle }) =>
+      oracle === '-ERR syntax error\r\n' && args.some((word) => word.toString('latin1').toLowerCase() === 'novalues'),
+  },
+  {
     id: 'refcount-of-small-integers',
     kind: 'sherd',
     reason:

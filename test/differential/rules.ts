@@ -65,6 +65,7 @@ export const SAFE_OPTIONS: Record<string, { initial: string; values: string[] }>
   'lfu-log-factor': { initial: '10', values: ['0', '100', '-1', '2147483647', '2147483648', '1e3'] },
   'lfu-decay-time': { initial: '1', values: ['0', '5', '-1', '9223372036854775808'] },
   'hash-max-listpack-entries': { initial: '128', values: ['0', '512', '-1', '1kb', '9223372036854775807'] },
+  'hash-max-listpack-value': { initial: '64', values: ['0', '4', '16', '-1', '1mb'] },
   'set-max-intset-entries': { initial: '512', values: ['1', '0', '-5', 'nan'] },
   'hll-sparse-max-bytes': { initial: '3000', values: ['0', '40', '300', '1kb', '16000', '-1', 'abc'] },
   'zset-max-listpack-entries': { initial: '128', values: ['8', '9', '20', '1kb', '-1'] },
@@ -254,6 +255,25 @@ function configSetArguments(prng: Prng): string[] {
     default:
       return one();
   }
+}
+
+function randomFieldArguments(prng: Prng): (Buffer | string)[] {
+  const key = randomKey(prng);
+  if (prng.chance(0.2)) return [key];
+  const counts = ['0', '1', '-1', '3', '-3', '50', '-50', '9223372036854775807', '-9223372036854775808', '1.0', 'abc', ''];
+  const count = prng.pick(counts);
+  const option = pick(prng, 'WITHVALUES', 'withvalues', 'WITHVALUE');
+  if (prng.chance(0.05)) return [key, count, option, 'x'];
+  return prng.chance(0.5) ? [key, count] : [key, count, option];
+}
+
+/** Without NOVALUES, which is younger than the oracle. */
+function hashScanArguments(prng: Prng): (Buffer | string)[] {
+  const line: (Buffer | string)[] = [randomKey(prng), prng.chance(0.7) ? '0' : edgeInteger(prng)];
+  if (prng.chance(0.4)) line.push('MATCH', randomPattern(prng));
+  if (prng.chance(0.4)) line.push('COUNT', prng.chance(0.6) ? pick(prng, '1', '10', '1000') : edgeInteger(prng));
+  if (prng.chance(0.05)) line.push(pick(prng, 'MATCH', 'COUNT', 'TYPE', 'x'));
+  return line;
 }
 
 function commandGetKeys(prng: Prng, context: GenerateContext): (Buffer | string)[] {
@@ -466,9 +486,12 @@ const rows: Record<string, Rule> = {
   bzmpop: { excluded: BLOCKS },
   spop: { excluded: RANDOM_CHOICE },
   srandmember: { compare: 'shape' },
-  hrandfield: { compare: 'shape' },
+  // Counts far below zero would never end, on either server.
+  hrandfield: { compare: 'shape', generate: randomFieldArguments, mutate: false },
+  zrandmember: { compare: 'shape' },
   sscan: { compare: 'shape' },
-  hscan: { compare: 'shape' },
+  hscan: { compare: 'shape', generate: hashScanArguments },
+  zscan: { compare: 'shape' },
   smembers: { compare: 'sorted' },
   sinter: { compare: 'sorted' },
   sunion: { compare: 'sorted' },
