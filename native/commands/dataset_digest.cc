@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "engine/list_value.h"
 
 namespace sherd {
 
@@ -77,10 +78,17 @@ std::string Digest::Hex() const {
 }
 
 void MixEntry(Digest* digest, const Entry& entry) {
-  CHECK_MSG(entry.type() == engine::Type::kString, "a type without a digest");
   MixNumber(digest, static_cast<uint32_t>(entry.type()));
-  engine::IntegerText text;
-  digest->Mix(engine::StringBytes(entry, &text));
+  if (entry.type() == engine::Type::kList) {
+    engine::ForEachListElement(entry, [digest](std::string_view element) {
+      digest->Mix(element);
+      return true;
+    });
+  } else {
+    CHECK_MSG(entry.type() == engine::Type::kString, "a type without a digest");
+    engine::IntegerText text;
+    digest->Mix(engine::StringBytes(entry, &text));
+  }
   if (entry.has_expiry()) digest->Add("!!expire!!");
 }
 

@@ -35,6 +35,7 @@
 #include "base/random.h"
 #include "base/strings.h"
 #include "commands/dataset_digest.h"
+#include "commands/debug_lists.h"
 #include "commands/families.h"
 #include "commands/help.h"
 #include "commands/shared_integers.h"
@@ -104,6 +105,7 @@ size_t RdbLengthSize(size_t length) {
 /// integers of up to 32 bits take one byte more than the integer, all else its length and its
 /// bytes.
 size_t RdbStringSize(const Entry& entry) {
+  if (entry.type() == engine::Type::kList) return RdbListSize(entry);
   constexpr size_t kIntegerTextMax = 11;
   engine::IntegerText text;
   const std::string_view bytes = engine::StringBytes(entry, &text);
@@ -128,6 +130,7 @@ void DebugObject(CommandContext& ctx) {
   const uint32_t idle_sec = (ctx.clock.lru_seconds - entry->clock24()) & 0xffffff;
   AppendFormat(&line, " lru:%u lru_seconds_idle:%u", entry->clock24(),
                ctx.clock.is_lfu ? 0 : idle_sec);
+  if (!is_fast && entry->encoding() == engine::Encoding::kQuickList) line += QuicklistFigures(*entry);
   ctx.reply.SimpleString(line);
 }
 
@@ -279,15 +282,30 @@ void DebugHtStats(CommandContext& ctx) {
   ctx.reply.Verbatim(text, "txt");
 }
 
-// Redis looks the key up as OBJECT does, which counts a hit or a miss.
-void DebugHtStatsKey(CommandContext& ctx) {
+// Redis looks these keys up as OBJECT does, which counts a hit or a miss. Null: the reply is the error.
+const Entry* LookupArgument(CommandContext& ctx) {
   const Key key = ctx.engine.MakeKey(ctx.args[2]);
   const Handle handle = ctx.LookupIn(ctx.db, key, engine::kNoTouch | engine::kNoStats);
   if (!handle) {
     ctx.counters->keyspace_misses.Increment();
-    return ctx.reply.Error(engine::errors::kNoSuchKey);
+    ctx.reply.Error(engine::errors::kNoSuchKey);
+    return nullptr;
   }
   ctx.counters->keyspace_hits.Increment();
+  return handle.entry();
+}
+
+void DebugListpackOf(CommandContext& ctx) {
+  if (const Entry* entry = LookupArgument(ctx)) DebugListpack(ctx, *entry);
+}
+
+void DebugQuicklistOf(CommandContext& ctx) {
+  const bool is_full = ctx.args.size() > 3 && IsSwitchedOn(ctx.args[3]);
+  if (const Entry* entry = LookupArgument(ctx)) DebugQuicklist(ctx, *entry, is_full);
+}
+
+void DebugHtStatsKey(CommandContext& ctx) {
+  if (LookupArgument(ctx) == nullptr) return;
   ctx.reply.Error(
       "ERR The value stored at the specified key is not represented using an hash table");
 }
@@ -547,6 +565,8 @@ constexpr Subcommand kSubcommands[] = {
      "Figures of a database's hash tables, added up over the shards."},
     {"htstats-key", 3, 0, Place::kKey, DebugHtStatsKey, "HTSTATS-KEY <key> [full]",
      "The same for a value that is a hash table."},
+    {"listpack", 3, 3, Place::kKey, DebugListpackOf, "LISTPACK <key>",
+     "Print the elements of a value that is one listpack to standard output."},
     {"log", 3, 3, Place::kConnection, DebugLogLine, "LOG <message>", "Write <message> to the log."},
     {"object", 3, 4, Place::kKey, DebugObject, "OBJECT <key> [fast]", "How a key is stored."},
     {"panic", 2, 0, Place::kConnection, DebugPanic, "PANIC", "End the server as on a fatal error."},
@@ -557,6 +577,11 @@ constexpr Subcommand kSubcommands[] = {
     {"protocol", 3, 3, Place::kConnection, DebugProtocol, "PROTOCOL <type>",
      "A sample reply: string, integer, double, bignum, null, array, set, map, attrib, push, "
      "verbatim, true, false."},
+    {"quicklist", 3, 4, Place::kKey, DebugQuicklistOf, "QUICKLIST <key> [<0|1>]",
+     "Print the nodes of a quicklist to standard output; with 1 their elements as well."},
+    {"quicklist-packed-threshold", 3, 3, Place::kConnection, DebugPackedThreshold,
+     "QUICKLIST-PACKED-THRESHOLD <size>",
+     "From which size on list elements get a node of their own; 0: when they fit into no other."},
     {"replybuffer", 4, 0, Place::kConnection, DebugReplyBuffer,
      "REPLYBUFFER <PEAK-RESET-TIME <NEVER|RESET|time> | RESIZING <0|1>>",
      "Accepted; our reply buffers need no tuning."},

@@ -78,6 +78,24 @@ export const ACCEPTED: readonly Accepted[] = [
       /^-ERR (The command has no key arguments|Invalid command specified|Invalid number of arguments)/.test(subject),
   },
   {
+    id: 'bit-ranges-of-missing-keys',
+    kind: 'redis-7.2',
+    reason: 'BITCOUNT and BITPOS look at their range before the key since 7.2; the oracle answers for a missing key first',
+    commands: ['bitcount', 'bitpos'],
+    matches: ({ oracle, subject }) =>
+      /^:(0|-1)\r\n$/.test(oracle) && /^-ERR (syntax error|value is not an integer or out of range)\r\n$/.test(subject),
+  },
+  {
+    id: 'rank-with-score',
+    kind: 'redis-7.2',
+    reason: 'ZRANK and ZREVRANK take WITHSCORE since 7.2; the oracle knows no third argument',
+    commands: ['zrank', 'zrevrank'],
+    matches: ({ args, oracle, subject }) =>
+      args.length === 4 &&
+      oracle.startsWith('-ERR wrong number of arguments') &&
+      (/^-(ERR syntax error|WRONGTYPE)/.test(subject) || /^(\*|_)/.test(subject)),
+  },
+  {
     id: 'refcount-of-small-integers',
     kind: 'sherd',
     reason:
@@ -103,6 +121,25 @@ export const ACCEPTED: readonly Accepted[] = [
       const [theirs, ours] = [debugObjectLine(oracle), debugObjectLine(subject)];
       return theirs !== undefined && ours !== undefined && theirs.form === ours.form && theirs.length < ours.length;
     },
+  },
+  {
+    id: 'half-opcodes-of-hyperloglogs',
+    kind: 'sherd',
+    reason: 'a sparse HyperLogLog that ends within an opcode is corrupt; Redis reads the zero byte behind it',
+    commands: ['pfadd'],
+    matches: ({ oracle, subject }) =>
+      /^:[01]\r\n$/.test(oracle) && subject === '-INVALIDOBJ Corrupted HLL object detected\r\n',
+  },
+  {
+    id: 'places-stored-twice',
+    kind: 'sherd',
+    reason:
+      'GEORADIUS and GEORADIUSBYMEMBER with STORE or STOREDIST twice, or with a destination of this name: where keys ' +
+      'are is told by the key specs, which see the first of each; Redis lets the last one win',
+    commands: ['georadius', 'georadiusbymember'],
+    matches: ({ args, subject }) =>
+      subject === '-ERR syntax error\r\n' &&
+      args.filter((argument) => /^store(dist)?$/i.test(argument.toString('latin1'))).length > 1,
   },
   {
     id: 'help-texts',

@@ -26,7 +26,7 @@ const READ_BY_TYPE: ReadonlyMap<string, { command: (key: Buffer) => (string | Bu
     ['list', { command: (key) => ['LRANGE', key, '0', '-1'], compare: 'exact' }],
     ['set', { command: (key) => ['SMEMBERS', key], compare: 'sorted' }],
     ['hash', { command: (key) => ['HGETALL', key], compare: 'sorted-pairs' }],
-    ['zset', { command: (key) => ['ZRANGE', key, '0', '-1', 'WITHSCORES'], compare: 'exact' }],
+    ['zset', { command: (key) => ['ZRANGE', key, '0', '-1', 'WITHSCORES'], compare: 'doubles' }],
     ['stream', { command: (key) => ['XRANGE', key, '-', '+'], compare: 'exact' }],
   ]);
 
