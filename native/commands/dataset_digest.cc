@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "engine/list_value.h"
+#include "engine/set_value.h"
 
 namespace sherd {
 
@@ -82,6 +83,12 @@ void MixEntry(Digest* digest, const Entry& entry) {
   if (entry.type() == engine::Type::kList) {
     engine::ForEachListElement(entry, [digest](std::string_view element) {
       digest->Mix(element);
+      return true;
+    });
+  } else if (entry.type() == engine::Type::kSet) {
+    // Sums, not a sequence: members have no order.
+    engine::ForEachSetMember(entry, [digest](std::string_view member) {
+      digest->Add(member);
       return true;
     });
   } else {
