@@ -8,6 +8,7 @@
  * A row that explains nothing in a long run is dead and should go: the soak prints how often each was used.
  */
 
+import { isNewSetEncoding } from './dump.js';
 import { fullName } from './grammar.js';
 
 /** One reply that differs. */
@@ -64,7 +65,7 @@ function flagsWithoutNoEvict(frame: string): string {
 
 /** `serializedlength` of a DEBUG OBJECT line, and the line without it, without the address and the LRU figures. */
 function debugObjectLine(frame: string): { form: string; length: number } | undefined {
-  const match = /^\+Value at:0x[0-9a-f]+ (refcount:\d+ encoding:(?:raw|embstr)) serializedlength:(\d+) lru:\d+ lru_seconds_idle:\d+\r\n$/.exec(
+  const match = /^\+Value at:0x[0-9a-f]+ (refcount:\d+ encoding:[a-z]+) serializedlength:(\d+) lru:\d+ lru_seconds_idle:\d+\r\n$/.exec(
     frame,
   );
   return match ? { form: match[1] as string, length: Number(match[2]) } : undefined;
@@ -147,6 +148,21 @@ export const ACCEPTED: readonly Accepted[] = [
     commands: ['hscan'],
     matches: ({ args, oracle }) =>
       oracle === '-ERR syntax error\r\n' && args.some((word) => word.toString('latin1').toLowerCase() === 'novalues'),
+  },
+  {
+    id: 'encodings-of-small-sets',
+    kind: 'redis-7.2',
+    reason: 'small sets that hold a text are listpacks since 7.2, and many words at once make no intset',
+    commands: ['object|encoding'],
+    matches: ({ oracle, subject }) => isNewSetEncoding(Buffer.from(oracle, 'latin1'), Buffer.from(subject, 'latin1')),
+  },
+  {
+    id: 'encodings-of-small-sets-in-debug',
+    kind: 'redis-7.2',
+    reason: 'the same in DEBUG OBJECT',
+    commands: ['debug'],
+    matches: ({ oracle, subject }) =>
+      / encoding:(hashtable|intset) /.test(oracle) && / encoding:(listpack|hashtable) /.test(subject),
   },
   {
     id: 'refcount-of-small-integers',
