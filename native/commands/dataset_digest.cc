@@ -1,11 +1,10 @@
 // Dataset digest: see the header for the construction.
 #include "commands/dataset_digest.h"
 
-#include <cstdio>
-
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/numbers.h"
+#include "engine/hash_value.h"
 #include "engine/list_value.h"
 #include "engine/set_value.h"
 #include "engine/sorted_set_value.h"
@@ -28,67 +27,6 @@ void MixNumber(Digest* digest, uint32_t number) {
   uint8_t bytes[4];
   StoreBig32(bytes, number);
   digest->Mix(AsText(bytes, sizeof bytes));
-}
-
-std::string_view AsText(const Digest& digest) {
-  return AsText(digest.bytes, sizeof digest.bytes);
-}
-
-void MixSet(Digest* digest, const Entry& entry) {
-  engine::ForEachSetMember(entry, [digest](std::string_view member) {
-    digest->Add(member);
-    return true;
-  });
-}
-
-void MixSortedSet(Digest* digest, const Entry& entry) {
-  engine::ForEachScore(entry, [digest](std::string_view member, double score) {
-    char text[32];
-    const int size = std::snprintf(text, sizeof text, "%.17g", score);
-    Digest element;
-    element.Mix(member);
-    element.Mix({text, static_cast<size_t>(size)});
-    digest->Add(AsText(element));
-    return true;
-  });
-}
-
-void MixStream(Digest* digest, const Entry& entry) {
-  engine::ForEachStreamEntry(entry, [digest](ds::StreamId id, ds::StreamCursor& cursor) {
-    // With a point where clients see a dash.
-    char text[2 * kInt64CharsMax + 1];
-    size_t size = FormatUint64(id.ms, text);
-    text[size++] = '.';
-    size += FormatUint64(id.seq, text + size);
-    digest->Mix({text, size});
-    char buffer[kInt64CharsMax];
-    cursor.ForEachField([&](ds::PackedValue field, ds::PackedValue value) {
-      digest->Mix(field.View(buffer));
-      digest->Mix(value.View(buffer));
-    });
-    return true;
-  });
-}
-
-void MixValue(Digest* digest, const Entry& entry) {
-  switch (entry.type()) {
-    case engine::Type::kString: {
-      engine::IntegerText text;
-      return digest->Mix(engine::StringBytes(entry, &text));
-    }
-    case engine::Type::kList:
-      engine::ForEachListElement(entry, [digest](std::string_view element) {
-        digest->Mix(element);
-        return true;
-      });
-      return;
-    case engine::Type::kSet: return MixSet(digest, entry);
-    case engine::Type::kSortedSet: return MixSortedSet(digest, entry);
-    case engine::Type::kStream: return MixStream(digest, entry);
-    case engine::Type::kHash:
-    case engine::Type::kModule: break;
-  }
-  CHECK_MSG(false, "a type without a digest");
 }
 
 Digest KeyDigest(const Entry& entry) {
@@ -144,9 +82,75 @@ std::string Digest::Hex() const {
   return text;
 }
 
+namespace {
+
+/// A pair whose order among others does not matter: mixed by itself, then added.
+void AddPair(Digest* digest, std::string_view first, std::string_view second, bool expires = false) {
+  Digest pair;
+  pair.Mix(first);
+  pair.Mix(second);
+  if (expires) pair.Add("!!hexpire!!");
+  digest->Add(AsText(pair.bytes, sizeof pair.bytes));
+}
+
+void MixList(Digest* digest, const Entry& entry) {
+  engine::ForEachListElement(entry, [digest](std::string_view element) {
+    digest->Mix(element);
+    return true;
+  });
+}
+
+void AddSet(Digest* digest, const Entry& entry) {
+  engine::ForEachSetMember(entry, [digest](std::string_view member) {
+    digest->Add(member);
+    return true;
+  });
+}
+
+void AddSortedSet(Digest* digest, const Entry& entry) {
+  engine::ForEachScore(entry, [digest](std::string_view member, double score) {
+    char text[kDoubleCharsMax];
+    AddPair(digest, member, {text, FormatDouble17(score, text)});
+    return true;
+  });
+}
+
+void AddHash(Digest* digest, const Entry& entry) {
+  engine::ForEachHashField(entry, [digest](std::string_view name, std::string_view value, int64_t at_ms) {
+    AddPair(digest, name, value, at_ms != engine::kNoExpiry);
+    return true;
+  });
+}
+
+void MixStream(Digest* digest, const Entry& entry) {
+  engine::ForEachStreamEntry(entry, [digest](ds::StreamId id, ds::StreamCursor& cursor) {
+    char text[ds::StreamId::kCharsMax];
+    const size_t size = id.Format(text);
+    *static_cast<char*>(std::memchr(text, '-', size)) = '.';  // as Redis writes it here
+    digest->Mix({text, size});
+    cursor.ForEachField([digest](ds::PackedValue field, ds::PackedValue value) {
+      char digits[kInt64CharsMax];
+      digest->Mix(field.View(digits));
+      digest->Mix(value.View(digits));
+    });
+    return true;
+  });
+}
+
+}  // namespace
+
 void MixEntry(Digest* digest, const Entry& entry) {
   MixNumber(digest, static_cast<uint32_t>(entry.type()));
-  MixValue(digest, entry);
+  engine::IntegerText text;
+  switch (entry.type()) {
+    case engine::Type::kString: digest->Mix(engine::StringBytes(entry, &text)); break;
+    case engine::Type::kList: MixList(digest, entry); break;
+    case engine::Type::kSet: AddSet(digest, entry); break;
+    case engine::Type::kSortedSet: AddSortedSet(digest, entry); break;
+    case engine::Type::kHash: AddHash(digest, entry); break;
+    case engine::Type::kStream: MixStream(digest, entry); break;
+    case engine::Type::kModule: CHECK_MSG(false, "a type without a digest");
+  }
   if (entry.has_expiry()) digest->Add("!!expire!!");
 }
 

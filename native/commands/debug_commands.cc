@@ -41,6 +41,7 @@
 #include "commands/shared_integers.h"
 #include "engine/command_context.h"
 #include "engine/handlers.h"
+#include "persistence/value_writer.h"
 
 namespace sherd {
 namespace {
@@ -105,7 +106,6 @@ size_t RdbLengthSize(size_t length) {
 /// integers of up to 32 bits take one byte more than the integer, all else its length and its
 /// bytes.
 size_t RdbStringSize(const Entry& entry) {
-  if (entry.type() == engine::Type::kList) return RdbListSize(entry);
   constexpr size_t kIntegerTextMax = 11;
   engine::IntegerText text;
   const std::string_view bytes = engine::StringBytes(entry, &text);
@@ -118,6 +118,17 @@ size_t RdbStringSize(const Entry& entry) {
   return RdbLengthSize(bytes.size()) + bytes.size();
 }
 
+/// The same for a value of any type.
+size_t RdbValueSize(CommandContext& ctx, const Entry& entry) {
+  if (entry.type() == engine::Type::kString) return RdbStringSize(entry);
+  if (entry.type() == engine::Type::kList) return RdbListSize(entry);
+  std::string bytes;
+  persistence::RdbWriter writer(&bytes, false);
+  const uint32_t version = static_cast<uint32_t>(ctx.options().rdb_compat_version.Get());
+  persistence::WriteValue(entry, persistence::WriterVersion(entry, version), &writer);
+  return bytes.size() - 1;  // without the type
+}
+
 // lru is our own business; the line keeps its form because tests parse it.
 void DebugObject(CommandContext& ctx) {
   const Entry* entry = FindArgument(ctx);
@@ -126,7 +137,7 @@ void DebugObject(CommandContext& ctx) {
   AppendFormat(&line, "Value at:%p refcount:%d encoding:%s", static_cast<const void*>(entry),
                ReportedRefCount(ctx, *entry), engine::EncodingName(entry->encoding()));
   const bool is_fast = ctx.ArgIs(3, "fast");
-  if (!is_fast) AppendFormat(&line, " serializedlength:%zu", RdbStringSize(*entry));
+  if (!is_fast) AppendFormat(&line, " serializedlength:%zu", RdbValueSize(ctx, *entry));
   const uint32_t idle_sec = (ctx.clock.lru_seconds - entry->clock24()) & 0xffffff;
   AppendFormat(&line, " lru:%u lru_seconds_idle:%u", entry->clock24(),
                ctx.clock.is_lfu ? 0 : idle_sec);

@@ -8,9 +8,8 @@
 // Members pass in batches of some dozens: hashed once, then looked up in one set after the other, all
 // buckets and entries of a batch being fetched together (see ds/member_table.h). A member of 100,000 costs
 // some 40 ns where a lookup that waits for memory costs several hundred.
-// Small sets, and unions of many, are built as Redis builds them: in an intset that becomes a listpack or a
-// table. So the order of small replies is Redis's as well (integers ascend), and a union of a hundred sets
-// does not ask ninety-nine of them for each member.
+// A union of many sets is built as Redis builds it, in an intset that becomes a listpack or a table: asking
+// ninety-nine sets for each member would cost more. So is a union of intsets, whose integers then ascend.
 //
 // STORES build the result member by member under the rules of encodings, as OBJECT ENCODING shows: a union
 // or difference starts as an intset, an intersection as the smallest set is stored, to become an intset
@@ -41,6 +40,7 @@ using engine::HashKey;
 using engine::Key;
 using engine::SetLimits;
 using engine::SetObject;
+using engine::SetProbe;
 using engine::Type;
 namespace errors = engine::errors;
 
@@ -48,12 +48,10 @@ using Keys = std::span<const Key>;
 using Sets = std::vector<SetObject>;
 using Batch = std::span<std::string_view>;
 
-// Sets of up to this many members together are combined as Redis does, in its order.
+// Up to this many members together, a union is replied in the order of the keys, as in Redis.
 constexpr size_t kSmallTotal = 512;
 // Asking more sets than this for each member costs more than building a table once.
 constexpr size_t kProbedSetsMax = 8;
-// A listpack longer than this is slow to search.
-constexpr size_t kProbedListpackMax = 128;
 
 /// The sets at `keys`. Missing ones are counted and left out, but for the first, which is then empty too:
 /// `*first_is_missing`. False: one is no set, and the error is the reply.
@@ -85,12 +83,8 @@ size_t TotalSize(const Sets& sets) {
   return total;
 }
 
-bool NeedsHashes(std::span<const SetObject> probed) {
-  return std::any_of(probed.begin(), probed.end(), [](const SetObject& set) { return set.is_table(); });
-}
-
-bool IsQuickToProbe(const SetObject& set) {
-  return !set.is_listpack() || set.size() <= kProbedListpackMax;
+bool AreIntSets(const Sets& sets) {
+  return std::all_of(sets.begin(), sets.end(), [](const SetObject& set) { return set.is_intset(); });
 }
 
 // ---- Walks: visit(Batch) until it says false ----
@@ -99,15 +93,21 @@ bool IsQuickToProbe(const SetObject& set) {
 template <class Visit>
 void VisitFiltered(const SetObject& from, std::span<const SetObject> probed, bool keep_members,
                    Visit&& visit) {
-  const bool needs_hashes = NeedsHashes(probed);
+  std::vector<SetProbe> probes;
+  probes.reserve(probed.size());
+  bool needs_hashes = false;
+  for (const SetObject& set : probed) {
+    probes.emplace_back(set, from.size());
+    needs_hashes = needs_hashes || probes.back().needs_hashes();
+  }
   from.ForEachBatch([&](Batch batch) {
     uint64_t hashes[SetObject::kBatchMax];
     if (needs_hashes) {
       for (size_t i = 0; i < batch.size(); i++) hashes[i] = HashKey(batch[i]);
     }
     size_t count = batch.size();
-    for (size_t i = 0; i < probed.size() && count > 0; i++) {
-      count = probed[i].Filter(batch.data(), hashes, count, keep_members);
+    for (size_t i = 0; i < probes.size() && count > 0; i++) {
+      count = probes[i].Filter(batch.data(), hashes, count, keep_members);
     }
     return count == 0 || visit(batch.first(count));
   });
@@ -141,9 +141,7 @@ void VisitIntersection(Sets* sets, Visit&& visit) {
   sets->erase(std::remove_if(sets->begin() + 1, sets->end(),
                              [&](const SetObject& set) { return IsSame(set, smallest); }),
               sets->end());
-  if (std::all_of(sets->begin(), sets->end(), [](const SetObject& s) { return s.is_intset(); })) {
-    return VisitCommonIntegers(*sets, visit);
-  }
+  if (AreIntSets(*sets)) return VisitCommonIntegers(*sets, visit);
   VisitFiltered(smallest, std::span(*sets).subspan(1), true, visit);
 }
 
@@ -155,7 +153,7 @@ void VisitDifference(SlabHeap& heap, Sets* sets, Visit&& visit) {
   if (std::any_of(others.begin(), others.end(), [&](const SetObject& s) { return IsSame(s, first); })) {
     return;
   }
-  if (others.size() <= kProbedSetsMax && std::all_of(others.begin(), others.end(), IsQuickToProbe)) {
+  if (others.size() <= kProbedSetsMax) {
     // The largest first: it removes the most.
     std::stable_sort(others.begin(), others.end(), [](const SetObject& a, const SetObject& b) {
       return a.size() > b.size();
@@ -174,18 +172,14 @@ void VisitDifference(SlabHeap& heap, Sets* sets, Visit&& visit) {
   all.Free(heap);
 }
 
-/// Whether a union is told by asking the sets for each other's members.
-bool StreamsUnion(const Sets& sets) {
-  return sets.size() <= kProbedSetsMax && TotalSize(sets) > kSmallTotal &&
-         std::all_of(sets.begin(), sets.end(), IsQuickToProbe);
-}
-
-/// Each member of any set once. Sorts the sets by size.
+/// Each member of any set once. Big sets are sorted by size.
 template <class Visit>
 void VisitUnion(Sets* sets, Visit&& visit) {
-  std::stable_sort(sets->begin(), sets->end(), [](const SetObject& a, const SetObject& b) {
-    return a.size() > b.size();
-  });
+  if (TotalSize(*sets) > kSmallTotal) {
+    std::stable_sort(sets->begin(), sets->end(), [](const SetObject& a, const SetObject& b) {
+      return a.size() > b.size();
+    });
+  }
   for (size_t i = 0; i < sets->size(); i++) {
     VisitFiltered((*sets)[i], std::span(*sets).first(i), false, visit);
   }
@@ -360,7 +354,7 @@ void CmdSInterCard(CommandContext& ctx) {
 void CmdSUnion(CommandContext& ctx) {
   Sources sources;
   if (!LoadSources(ctx, ctx.keys, &sources)) return;
-  if (StreamsUnion(sources.sets)) {
+  if (sources.sets.size() <= kProbedSetsMax && !AreIntSets(sources.sets)) {
     return ReplyStreamed(ctx, [&](auto&& visit) { VisitUnion(&sources.sets, visit); });
   }
   SlabHeap& heap = ctx.heap(ctx.key(0));
@@ -380,9 +374,6 @@ void CmdSDiff(CommandContext& ctx) {
   if (!LoadSources(ctx, ctx.keys, &sources)) return;
   if (sources.first_is_missing) return ctx.reply.Set(0);
   SlabHeap& heap = ctx.heap(ctx.key(0));
-  if (sources.sets.front().size() <= kSmallTotal) {
-    return ReplyMade(ctx, heap, MakeDifference(heap, SetLimits(ctx.options()), &sources.sets));
-  }
   ReplyStreamed(ctx, [&](auto&& visit) { VisitDifference(heap, &sources.sets, visit); });
 }
 

@@ -91,18 +91,6 @@ bool SetObject::Contains(std::string_view member) const {
   return ParseInt64(member, &integer) && intset().Contains(integer);
 }
 
-size_t SetObject::Filter(std::string_view* texts, uint64_t* hashes, size_t count,
-                         bool keep_members) const {
-  if (is_table()) return table()->Filter(texts, hashes, count, keep_members);
-  size_t kept = 0;
-  for (size_t i = 0; i < count; i++) {
-    if (Contains(texts[i]) != keep_members) continue;
-    texts[kept] = texts[i];
-    hashes[kept++] = hashes[i];
-  }
-  return kept;
-}
-
 size_t SetObject::memory() const {
   if (is_intset()) return SlabHeap::GoodSize(intset().bytes());
   if (is_listpack()) return SlabHeap::GoodSize(listpack().bytes());
@@ -277,6 +265,49 @@ std::vector<const ds::Member*> SetObject::PickDistinct(Random& random, size_t co
     picks.push_back(member);
   }
   return picks;
+}
+
+// ---- Probing ----
+
+SetProbe::SetProbe(const SetObject& set, size_t lookups) : set_(set) {
+  // About what making the places costs, in comparisons.
+  constexpr size_t kWorthwhile = 16;
+  const size_t size = set.size();
+  if (!set.is_listpack() || size <= kWorthwhile || lookups <= kWorthwhile) return;
+  const ds::Listpack pack = set.listpack();
+  if (pack.bytes() > UINT32_MAX) return;
+  size_t count = 64;
+  while (count < size * 2) count *= 2;
+  places_.resize(count);
+  SetObject::Text text;
+  for (auto at = pack.First(); at != ds::Listpack::kNone; at = pack.Next(at)) {
+    const uint64_t hash = HashKey(pack.Get(at).View(text));
+    size_t place = hash & (count - 1);
+    while (places_[place].position != 0) place = (place + 1) & (count - 1);
+    places_[place] = {static_cast<uint32_t>(at), static_cast<uint32_t>(hash >> 32)};
+  }
+}
+
+bool SetProbe::Contains(uint64_t hash, std::string_view text) const {
+  const size_t mask = places_.size() - 1;
+  for (size_t place = hash & mask; places_[place].position != 0; place = (place + 1) & mask) {
+    if (places_[place].hash != static_cast<uint32_t>(hash >> 32)) continue;
+    if (set_.listpack().Equals(places_[place].position, text)) return true;
+  }
+  return false;
+}
+
+size_t SetProbe::Filter(std::string_view* texts, uint64_t* hashes, size_t count,
+                        bool keep_members) const {
+  if (set_.is_table()) return set_.table()->Filter(texts, hashes, count, keep_members);
+  size_t kept = 0;
+  for (size_t i = 0; i < count; i++) {
+    const bool is_member = places_.empty() ? set_.Contains(texts[i]) : Contains(hashes[i], texts[i]);
+    if (is_member != keep_members) continue;
+    texts[kept] = texts[i];
+    hashes[kept++] = hashes[i];
+  }
+  return kept;
 }
 
 // ---- Bytes from outside ----

@@ -22,7 +22,7 @@
 // (Store), or to be built and then put into the keyspace, or freed.
 //
 // WALKING AND PROBING go by batches of some dozens of members (see ds/member_table.h): ForEachBatch gives
-// them as texts whatever the encoding, Filter asks for all of them at once.
+// them as texts whatever the encoding, a SetProbe looks all of them up at once.
 //
 // Thread: the holder of the lease of the value's shard.
 #pragma once
@@ -138,10 +138,6 @@ class SetObject {
     });
   }
 
-  /// Of `count` texts (count <= kBatchMax), keeps those that are members (or, unless `keep_members`, those
-  /// that are not), in their order. Returns how many. `hashes`: theirs; only tables look at them.
-  size_t Filter(std::string_view* texts, uint64_t* hashes, size_t count, bool keep_members) const;
-
   // ---- Bytes from outside (RESTORE, files). False: they are refused, and nothing was made. ----
 
   static bool AdoptIntSet(SlabHeap& heap, const SetLimits& limits, std::string_view bytes,
@@ -179,6 +175,32 @@ class SetObject {
 
   Encoding encoding_;
   uint64_t payload_;
+};
+
+/// A set in which many members are going to be looked up. Tables and intsets are ready for that; for a
+/// listpack, which would be walked each time, the hashes of its members are sorted into places first.
+/// The set must not change meanwhile.
+class SetProbe {
+ public:
+  /// `lookups`: about how many there will be.
+  SetProbe(const SetObject& set, size_t lookups);
+
+  /// Whether Filter looks at the hashes.
+  bool needs_hashes() const { return set_.is_table() || !places_.empty(); }
+  /// Of `count` texts (count <= kBatchMax) with their hashes, keeps those that are members (or, unless
+  /// `keep_members`, those that are not), in their order. Returns how many.
+  size_t Filter(std::string_view* texts, uint64_t* hashes, size_t count, bool keep_members) const;
+
+ private:
+  /// A member of the listpack; open addressing, at most half of the places are taken.
+  struct Place {
+    uint32_t position = 0;  // 0: free
+    uint32_t hash = 0;
+  };
+  bool Contains(uint64_t hash, std::string_view text) const;
+
+  SetObject set_;
+  std::vector<Place> places_;  // empty: looked up in the set itself
 };
 
 /// Calls visit(std::string_view) for the members of a set until it returns false; returns whether it never

@@ -61,7 +61,7 @@ constexpr const char* kListCommands[] = {
     "LPOS k $1 RANK -1 COUNT 0", "LPUSH k new 12 $0", "RPUSH k new -70000", "LINSERT k BEFORE $0 x",
     "LINSERT k AFTER $1 4095", "LSET k # changed", "LSET k -# 7", "LREM k 0 $0", "LREM k -1 $1",
     "LTRIM k # -2", "LPOP k", "RPOP k 2", "LPOP k 1000", "LMOVE k d LEFT RIGHT", "LMOVE k k RIGHT LEFT",
-    "LMPOP 1 k RIGHT COUNT 2", "RPOPLPUSH k k", "LPUSHX k @", "DEBUG LISTPACK k", "DEBUG QUICKLIST k",
+    "LMPOP 1 k RIGHT COUNT 2", "RPOPLPUSH k k", "LPUSHX k @", "DEBUG QUICKLIST k",
 };
 
 constexpr const char* kSetCommands[] = {
