@@ -242,7 +242,11 @@ void Exercise::CheckRoundTrip() {
   CHECK(dump.size() == 1);
   CHECK_MSG(RestorePayload("d", dump[0]), "our own dump is refused");
   CHECK_MSG(Run("DEBUG DIGEST-VALUE d") == digest, "our own dump is another value");
-  CHECK_MSG(Run("OBJECT ENCODING d") == encoding, "our own dump gets another encoding");
+  // Before version 10 a list is its elements; what the nodes were has gone.
+  const bool has_nodes = rig_.engine().options().rdb_compat_version.Get() >= 10;
+  if (!has_nodes && Run("TYPE k") == "+list\r\n") return;
+  const std::string again = Run("OBJECT ENCODING d");
+  CHECK_MSG(again == encoding, (encoding + again).c_str());
 }
 
 void Exercise::Fill(Words* words) {
