@@ -14,9 +14,11 @@ namespace sherd {
 const engine::HandlerTable& Handlers() {
   static const engine::HandlerTable* const table = [] {
     const std::span<const engine::HandlerRow> families[] = {
-        StringHandlers(), LcsHandlers(),  ConnectionHandlers(), KeyHandlers(),
-        ExpireHandlers(), ScanHandlers(), ServerHandlers(),     DebugHandlers(),
-        ListHandlers(), SetHandlers(), HashHandlers(), SortedSetHandlers(), GeoHandlers(), StreamHandlers(), SortHandlers(), DumpHandlers(),
+        StringHandlers(),     LcsHandlers(),        ConnectionHandlers(),  KeyHandlers(),
+        ExpireHandlers(),     ScanHandlers(),       ServerHandlers(),      DebugHandlers(),
+        ListHandlers(),       SetHandlers(),        HashHandlers(),        SortedSetHandlers(),
+        GeoHandlers(),        StreamHandlers(),     StreamReadHandlers(),  StreamGroupHandlers(),
+        StreamInfoHandlers(), SortHandlers(),       DumpHandlers(),
     };
     return new engine::HandlerTable(families);
   }();

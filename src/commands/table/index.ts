@@ -7,6 +7,7 @@
 import { connectionCommands } from './connection.js';
 import { genericCommands } from './generic.js';
 import { serverCommands } from './server.js';
+import { streamCommands } from './stream.js';
 import { stringCommands } from './string.js';
 import type { Command } from './types.js';
 
@@ -16,6 +17,7 @@ export * from './types.js';
 export const COMMANDS: readonly Command[] = [
   ...connectionCommands,
   ...stringCommands,
+  ...streamCommands,
   ...genericCommands,
   ...serverCommands,
 ];
