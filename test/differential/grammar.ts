@@ -85,7 +85,7 @@ const FAMILY_SOURCES: Record<string, { group: string } | { names: string[] }> = 
   keys: {
     names: names(`del unlink exists type touch rename renamenx copy move randomkey keys scan dbsize expire pexpire
       expireat pexpireat ttl pttl expiretime pexpiretime persist object|encoding object|freq object|idletime
-      object|refcount object|help memory|usage`),
+      object|refcount object|help memory|usage dump restore`),
   },
   connection: {
     names: names(`auth hello ping echo select reset client|id client|getname client|setname client|list client|info

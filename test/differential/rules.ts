@@ -398,6 +398,9 @@ const rows: Record<string, Rule> = {
   'object|idletime': { compare: 'shape' },
   'object|freq': { compare: 'shape' },
   'memory|usage': { compare: 'shape' },
+  // Real payloads come by the generator's pairs of DUMP and RESTORE; these are refused.
+  dump: { compare: 'shape', weight: 0.3 },
+  restore: { weight: 0.3 },
   set: { weight: 5 },
   get: { weight: 2 },
   mset: { weight: 2 },
