@@ -159,7 +159,7 @@ const BAD_BODIES = [
 describe('RESTORE against redis-server', () => {
   const both = async (...args: Argument[]): Promise<void> => {
     const [one, two] = await Promise.all([oracle.send(...args), subject.send(...args)]);
-    const words = args.map((argument) => (typeof argument === 'string' ? argument : argument.toString('hex')));
+    const words = args.map((argument) => (Buffer.isBuffer(argument) ? argument.toString('hex') : String(argument)));
     expect(two.text, words.join(' ')).toBe(one.text);
   };
 
@@ -179,6 +179,10 @@ describe('RESTORE against redis-server', () => {
       ['RESTORE', 'k', '-1', 'garbage', 'REPLACE'],
       ['RESTORE', 'k', 'abc', GOOD, 'REPLACE'],
       ['RESTORE', 'k', '9223372036854775808', GOOD, 'REPLACE'],
+      ['RESTORE', 'k', '9223372036854775807', GOOD, 'REPLACE'],
+      ['PEXPIRETIME', 'k'],
+      ['RESTORE', 'k', '9223372036854775807', GOOD, 'REPLACE', 'ABSTTL'],
+      ['PEXPIRETIME', 'k'],
       ['RESTORE', 'k', '1000000', GOOD, 'REPLACE'],
       ['TTL', 'k'],
       ['RESTORE', 'k', late, GOOD, 'REPLACE', 'ABSTTL'],
