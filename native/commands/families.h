@@ -38,7 +38,7 @@ std::span<const engine::HandlerRow> SortedSetCombineHandlers();
 std::span<const engine::HandlerRow> GeoHandlers();
 /// Streams: stream_commands.cc.
 std::span<const engine::HandlerRow> StreamHandlers();
-/// SORT and SORT_RO: sort_commands.cc.
+/// SORT and SORT_RO: sort_command.cc.
 std::span<const engine::HandlerRow> SortHandlers();
 /// DUMP and RESTORE: dump_commands.cc.
 std::span<const engine::HandlerRow> DumpHandlers();
