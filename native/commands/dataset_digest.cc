@@ -3,6 +3,8 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "engine/list_value.h"
+#include "engine/set_value.h"
 
 namespace sherd {
 
@@ -77,10 +79,23 @@ std::string Digest::Hex() const {
 }
 
 void MixEntry(Digest* digest, const Entry& entry) {
-  CHECK_MSG(entry.type() == engine::Type::kString, "a type without a digest");
   MixNumber(digest, static_cast<uint32_t>(entry.type()));
-  engine::IntegerText text;
-  digest->Mix(engine::StringBytes(entry, &text));
+  if (entry.type() == engine::Type::kList) {
+    engine::ForEachListElement(entry, [digest](std::string_view element) {
+      digest->Mix(element);
+      return true;
+    });
+  } else if (entry.type() == engine::Type::kSet) {
+    // Sums, not a sequence: members have no order.
+    engine::ForEachSetMember(entry, [digest](std::string_view member) {
+      digest->Add(member);
+      return true;
+    });
+  } else {
+    CHECK_MSG(entry.type() == engine::Type::kString, "a type without a digest");
+    engine::IntegerText text;
+    digest->Mix(engine::StringBytes(entry, &text));
+  }
   if (entry.has_expiry()) digest->Add("!!expire!!");
 }
 

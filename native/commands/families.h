@@ -15,10 +15,15 @@ namespace sherd {
 /// Strings: string_commands.cc and lcs_command.cc.
 std::span<const engine::HandlerRow> StringHandlers();
 std::span<const engine::HandlerRow> LcsHandlers();
+/// Bitmaps: bitmap_commands.cc, bitfield_commands.cc. HyperLogLog: hyperloglog_commands.cc.
+std::span<const engine::HandlerRow> BitmapHandlers();
+std::span<const engine::HandlerRow> BitfieldHandlers();
+std::span<const engine::HandlerRow> HyperLogLogHandlers();
 /// Lists: list_commands.cc.
 std::span<const engine::HandlerRow> ListHandlers();
-/// Sets: set_commands.cc.
+/// Sets: set_commands.cc. Several sets at once: set_combine_commands.cc.
 std::span<const engine::HandlerRow> SetHandlers();
+std::span<const engine::HandlerRow> SetCombineHandlers();
 /// Hashes: hash_commands.cc.
 std::span<const engine::HandlerRow> HashHandlers();
 /// Sorted sets: member by member: sorted_set_commands.cc; ranges: sorted_set_range_commands.cc; unions

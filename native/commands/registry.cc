@@ -13,11 +13,30 @@ namespace sherd {
 
 const engine::HandlerTable& Handlers() {
   static const engine::HandlerTable* const table = [] {
+    // One family a line: families come and go.
     const std::span<const engine::HandlerRow> families[] = {
-        StringHandlers(), LcsHandlers(),  ConnectionHandlers(), KeyHandlers(),
-        ExpireHandlers(), ScanHandlers(), ServerHandlers(),     DebugHandlers(),
-        ListHandlers(), SetHandlers(), HashHandlers(), SortedSetHandlers(), SortedSetRangeHandlers(),
-        SortedSetCombineHandlers(), GeoHandlers(), StreamHandlers(), SortHandlers(), DumpHandlers(),
+        StringHandlers(),
+        LcsHandlers(),
+        ConnectionHandlers(),
+        KeyHandlers(),
+        ExpireHandlers(),
+        ScanHandlers(),
+        ServerHandlers(),
+        DebugHandlers(),
+        BitmapHandlers(),
+        BitfieldHandlers(),
+        HyperLogLogHandlers(),
+        ListHandlers(),
+        SetHandlers(),
+        SetCombineHandlers(),
+        HashHandlers(),
+        SortedSetHandlers(),
+        SortedSetRangeHandlers(),
+        SortedSetCombineHandlers(),
+        GeoHandlers(),
+        StreamHandlers(),
+        SortHandlers(),
+        DumpHandlers(),
     };
     return new engine::HandlerTable(families);
   }();

@@ -237,29 +237,39 @@ class HashTable {
   }
 
   /// A uniformly random entry; `random` yields 64 random bits a call. Empty position when empty.
+  ///
+  /// Rejection sampling over (bucket, place in its chain) keeps the choice fair: a chain of n entries is
+  /// taken with probability n / kPlaces. Towards the end of a round of splits the buckets still to be
+  /// split hold 11 entries on average, so that one in some thousand of them holds more than kPlaces; its
+  /// entries are chosen a little too seldom, but all are. The tries are made in groups whose buckets are
+  /// fetched together, since nearly every one of a big table is a cache miss.
   template <class Random>
   Position RandomPosition(Random&& random) const {
     if (size_ == 0) return {};
-    // Rejection sampling over (bucket, slot) keeps the choice fair; two chain links cover nearly all.
+    constexpr size_t kPlaces = 24;
+    constexpr int kGroup = 4;
     constexpr int kTries = 256;
-    for (int tries = 0; tries < kTries; tries++) {
-      const uint64_t bits = random();
-      Bucket* head = BucketAt((bits >> 16) % bucket_count_);
-      int slot = static_cast<int>((bits & 0xffff) % 13);
-      Bucket* bucket = head;
-      while (bucket->chained() && slot >= 6) {
-        slot -= 6;
-        bucket = bucket->next();
+    for (int tries = 0; tries < kTries; tries += kGroup) {
+      Bucket* heads[kGroup];
+      size_t places[kGroup];
+      for (int i = 0; i < kGroup; i++) {
+        const uint64_t bits = random();
+        heads[i] = BucketAt((bits >> 16) % bucket_count_);
+        places[i] = (bits & 0xffff) * kPlaces >> 16;
+        __builtin_prefetch(heads[i]);
       }
-      if (slot < hash_table_detail::kSlots && (bucket->live_mask() >> slot & 1) != 0) {
-        return {head, bucket, slot};
+      for (int i = 0; i < kGroup; i++) {
+        const size_t length = ChainLength(heads[i]);
+        if (__builtin_expect(length > kPlaces, 0)) places[i] = random() % length;
+        if (places[i] < length) return PositionIn(heads[i], places[i]);
       }
     }
-    // A sparse table: the first entry behind a random bucket.
+    // A table whose hash is weak: any entry behind a random bucket.
     const size_t start = random() % bucket_count_;
     for (size_t i = 0; i < bucket_count_; i++) {
       Bucket* head = BucketAt((start + i) % bucket_count_);
-      if (head->live_mask() != 0) return {head, head, __builtin_ctz(head->live_mask())};
+      const size_t length = ChainLength(head);
+      if (length != 0) return PositionIn(head, random() % length);
     }
     return {};
   }
@@ -392,6 +402,28 @@ class HashTable {
         visit(Position(head, bucket, index));
       }
       if (!bucket->chained()) return;
+      bucket = bucket->next();
+    }
+  }
+
+  static size_t ChainLength(const Bucket* head) {
+    size_t length = 0;
+    for (const Bucket* bucket = head;; bucket = bucket->next()) {
+      length += static_cast<size_t>(__builtin_popcount(bucket->live_mask()));
+      if (!bucket->chained()) return length;
+    }
+  }
+  /// The entry with this index (below its length) in a chain.
+  static Position PositionIn(Bucket* head, size_t index) {
+    Bucket* bucket = head;
+    for (;;) {
+      unsigned mask = bucket->live_mask();
+      const size_t here = static_cast<size_t>(__builtin_popcount(mask));
+      if (index < here) {
+        while (index-- > 0) mask &= mask - 1;
+        return {head, bucket, __builtin_ctz(mask)};
+      }
+      index -= here;
       bucket = bucket->next();
     }
   }

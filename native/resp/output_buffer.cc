@@ -174,6 +174,24 @@ void OutputBuffer::AppendShared(std::string_view bytes, SharedBlock* block) {
   memory_ += bytes.size();
 }
 
+size_t OutputBuffer::SetPieceAside(size_t capacity) {
+  Reserve(capacity);
+  Seal();
+  PushSegment(cursor_, 0, nullptr, nullptr);
+  cursor_ += capacity;
+  open_begin_ = cursor_;
+  return segments_.size() - 1;
+}
+
+void OutputBuffer::FillPiece(size_t piece, std::string_view bytes) {
+  Segment& segment = segments_[piece];
+  CHECK(segment.size == 0);
+  // The place is ours, though segments promise not to change theirs.
+  std::memcpy(const_cast<char*>(segment.data), bytes.data(), bytes.size());
+  segment.size = bytes.size();
+  sealed_size_ += bytes.size();
+}
+
 void OutputBuffer::AppendBuffer(OutputBuffer& other) {
   CHECK(this != &other);
   other.CloseOpen();

@@ -41,6 +41,11 @@ void ReplyBuilder::Header(char prefix, size_t count) {
   out_->Commit(static_cast<size_t>(WriteHeader(prefix, count, start) - start));
 }
 
+void ReplyBuilder::EndDeferred(char prefix, size_t count) {
+  char header[kHeaderCharsMax];
+  out_->FillPiece(deferred_, {header, static_cast<size_t>(WriteHeader(prefix, count, header) - header)});
+}
+
 void ReplyBuilder::Line(char prefix, std::string_view text) {
   char* const start = out_->Reserve(text.size() + 3);
   start[0] = prefix;

@@ -86,6 +86,15 @@ class OutputBuffer {
     Commit(bytes.size());
   }
 
+  /// Bytes that Reserve() can give without another block: what a loop of small writes may fill.
+  size_t room() const { return static_cast<size_t>(limit_ - cursor_); }
+
+  /// Sets a piece of up to `capacity` bytes aside, for what is known only after the bytes behind it (how
+  /// many elements follow). It is empty until FillPiece(). The returned number is valid until the next
+  /// Consume(), Truncate() or AppendBuffer().
+  size_t SetPieceAside(size_t capacity);
+  void FillPiece(size_t piece, std::string_view bytes);
+
   /// Appends a reference to `bytes`, which lie in `block`. Takes one reference of its own.
   void AppendShared(std::string_view bytes, SharedBlock* block);
 
@@ -165,6 +174,11 @@ class ReplyBuilder {
   void Array(size_t count);
   void Map(size_t pairs);                   // RESP2: array of 2 * pairs
   void Set(size_t count);                   // RESP2: array
+  /// Elements whose number is known when they have been written: call this first, then write them, then
+  /// give the number to EndArray() or EndSet(). Only one at a time.
+  void BeginDeferred() { deferred_ = out_->SetPieceAside(kHeaderMax); }
+  void EndArray(size_t count) { EndDeferred('*', count); }
+  void EndSet(size_t count) { EndDeferred(resp_ == 2 ? '*' : '~', count); }
   void Push(size_t count);                  // RESP2: array
   void Attribute(size_t pairs);             // RESP3 only; CHECKs resp() == 3
   void Double(double value);                // RESP2: bulk string; text as FormatDouble()
@@ -190,16 +204,97 @@ class ReplyBuilder {
   std::string_view last_error_code() const { return {last_error_code_, last_error_code_size_}; }
 
  private:
+  static constexpr size_t kHeaderMax = 1 + kInt64CharsMax + 2;
+
   void Header(char prefix, size_t count);         // e.g. "*3\r\n"
+  void EndDeferred(char prefix, size_t count);
   void Line(char prefix, std::string_view text);  // e.g. "+text\r\n", without CR and LF inside
 
   OutputBuffer* out_;
   int resp_;
+  size_t deferred_ = 0;  // piece of the elements being counted
   uint32_t errors_ = 0;
   bool has_push_ = false;
   OutputBuffer::Mark push_end_;
   uint8_t last_error_code_size_ = 0;
   char last_error_code_[31];
+};
+
+/// Writes bulk strings in a row, for replies of many elements: one look at the room for each, everything
+/// else in registers, and no call for short ones. While it lives, nothing else may use the reply's output.
+///
+///   BulkWriter writer(ctx.reply);
+///   for (...) writer.Add(member);
+class BulkWriter {
+ public:
+  explicit BulkWriter(ReplyBuilder& reply) : out_(reply.out()) { Refill(0); }
+  ~BulkWriter() { out_->Commit(static_cast<size_t>(cursor_ - start_)); }
+  BulkWriter(const BulkWriter&) = delete;
+  BulkWriter& operator=(const BulkWriter&) = delete;
+
+  void Add(std::string_view bytes) {
+    // The longest header, the bytes and CRLF.
+    const size_t needed = 1 + kInt64CharsMax + 2 + bytes.size() + 2;
+    if (__builtin_expect(static_cast<size_t>(limit_ - cursor_) < needed, 0)) Refill(needed);
+    char* out = CopyShort(WriteHeader(bytes.size()), bytes);
+    std::memcpy(out, "\r\n", 2);
+    cursor_ = out + 2;
+  }
+  /// The number as a bulk string.
+  void AddInteger(int64_t value) {
+    char digits[kInt64CharsMax];
+    Add({digits, FormatInt64(value, digits)});
+  }
+
+ private:
+  void Refill(size_t needed) {
+    if (start_ != nullptr) out_->Commit(static_cast<size_t>(cursor_ - start_));
+    start_ = cursor_ = out_->Reserve(needed);
+    limit_ = cursor_ + out_->room();
+  }
+  char* WriteHeader(size_t size) {
+    char* out = cursor_;
+    *out++ = '$';
+    if (size < 100) {
+      if (size >= 10) *out++ = static_cast<char>('0' + size / 10);
+      *out++ = static_cast<char>('0' + size % 10);
+    } else {
+      out += FormatUint64(size, out);
+    }
+    std::memcpy(out, "\r\n", 2);
+    return out + 2;
+  }
+  /// Copies without a call up to 32 bytes: two copies of a fixed size that may overlap.
+  static char* CopyShort(char* out, std::string_view bytes) {
+    const size_t size = bytes.size();
+    const char* from = bytes.data();
+    if (size >= 8) {
+      if (__builtin_expect(size > 32, 0)) {
+        std::memcpy(out, from, size);
+      } else if (size >= 16) {
+        std::memcpy(out, from, 16);
+        std::memcpy(out + size - 16, from + size - 16, 16);
+      } else {
+        std::memcpy(out, from, 8);
+        std::memcpy(out + size - 8, from + size - 8, 8);
+      }
+    } else if (size >= 4) {
+      std::memcpy(out, from, 4);
+      std::memcpy(out + size - 4, from + size - 4, 4);
+    } else if (size > 0) {
+      const char last = from[size - 1];
+      const char middle = from[size / 2];
+      out[0] = from[0];
+      out[size / 2] = middle;
+      out[size - 1] = last;
+    }
+    return out + size;
+  }
+
+  OutputBuffer* out_;
+  char* start_ = nullptr;
+  char* cursor_ = nullptr;
+  char* limit_ = nullptr;
 };
 
 }  // namespace sherd::resp

@@ -168,7 +168,7 @@ TEST(output_buffer_behaves_like_a_string) {
     for (int step = 0; step < 100; step++) {
       const size_t i = random.Below(2);
       OutputBuffer& buffer = buffers[i];
-      switch (random.Below(10)) {
+      switch (random.Below(11)) {
         case 0:
         case 1:
         case 2: {
@@ -210,6 +210,15 @@ TEST(output_buffer_behaves_like_a_string) {
             has_scratch[i] = true;
           }
           break;
+        case 9: {
+          // A piece set aside, filled when more has been written behind it.
+          const size_t piece = buffer.SetPieceAside(1 + random.Below(30));
+          const std::string behind(random.Below(700), 'b');
+          buffer.Append(behind);
+          buffer.FillPiece(piece, "p");
+          models[i] += "p" + behind;
+          break;
+        }
         case 8: marks[i] = {buffer.GetMark(), models[i].size(), true}; break;
         default:
           if (!marks[i].is_valid) break;
@@ -227,6 +236,62 @@ TEST(output_buffer_behaves_like_a_string) {
       EXPECT_EQ(buffer.memory(), size_t{0});
     }
     EXPECT_EQ(value.refs(), 0);
+  }
+}
+
+TEST(reply_builder_counts_elements_afterwards) {
+  for (const int resp : {2, 3}) {
+    for (const size_t count : {size_t{0}, size_t{1}, size_t{9}, size_t{100}, size_t{5000}}) {
+      OutputBuffer buffer;
+      std::vector<char> scratch(100);
+      buffer.AttachScratch(scratch.data(), scratch.size());
+      std::string expected = "+OK\r\n";
+      ReplyBuilder reply(&buffer, resp);
+      reply.Ok();
+      for (const bool is_set : {false, true}) {
+        expected += (is_set && resp == 3 ? "~" : "*") + std::to_string(count) + "\r\n";
+        reply.BeginDeferred();
+        for (size_t i = 0; i < count; i++) {
+          reply.Bulk("x");
+          expected += "$1\r\nx\r\n";
+        }
+        if (is_set) {
+          reply.EndSet(count);
+        } else {
+          reply.EndArray(count);
+        }
+      }
+      reply.Integer(7);
+      expected += ":7\r\n";
+      EXPECT_EQ(Content(buffer), expected);
+      EXPECT_EQ(buffer.size(), expected.size());
+      buffer.DetachScratch();
+      EXPECT_EQ(Content(buffer), expected);
+      buffer.Consume(expected.size());
+      EXPECT_EQ(buffer.memory(), size_t{0});
+    }
+  }
+}
+
+TEST(bulk_writer_writes_what_bulk_writes) {
+  Random random(test::Seed());
+  for (int round = 0; round < 50; round++) {
+    OutputBuffer buffer;
+    OutputBuffer expected;
+    ReplyBuilder reply(&buffer, 2);
+    ReplyBuilder plain(&expected, 2);
+    {
+      BulkWriter writer(reply);
+      for (uint64_t count = random.Below(300); count > 0; count--) {
+        std::string text(random.OneIn(10) ? random.Below(3000) : random.Below(40), '\0');
+        for (char& byte : text) byte = static_cast<char>(random.Next());
+        writer.Add(text);
+        plain.Bulk(text);
+      }
+    }
+    reply.Ok();
+    plain.Ok();
+    ASSERT_EQ(Content(buffer), Content(expected));
   }
 }
 

@@ -106,7 +106,21 @@ const VARIABLE_FLAGS: ReadonlyMap<string, (words: readonly Buffer[]) => readonly
       return returnsOldValue ? ['RW', 'access', 'update'] : ['OW', 'update'];
     },
   ],
+  ['bitfield', flagsOfBitfield],
 ]);
+
+/** BITFIELD reads only when its line is nothing but well-formed GET and OVERFLOW. */
+function flagsOfBitfield(words: readonly Buffer[]): readonly KeyFlag[] {
+  const writes: readonly KeyFlag[] = ['RW', 'access', 'update'];
+  for (let index = 2; index < words.length; index++) {
+    const operation = lowerAscii((words[index] as Buffer).toString('latin1'));
+    const remaining = words.length - index - 1;
+    if (operation === 'get' && remaining >= 2) index += 2;
+    else if (operation === 'overflow' && remaining >= 1) index += 1;
+    else return writes;
+  }
+  return ['RO', 'access'];
+}
 
 /** Commands with specs of an unknown place, which only a reader of their options can find. */
 const SPECIAL_LINES: ReadonlyMap<string, (words: readonly Buffer[]) => FoundKey[] | undefined> = new Map([

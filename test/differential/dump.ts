@@ -72,16 +72,26 @@ export async function compareKeyspace(oracle: RespClient, subject: RespClient): 
   const [a, b] = await Promise.all([oracle.pipeline(commands), subject.pipeline(commands)]);
   const others: { found: Found; type: string }[] = [];
   for (const [index, found] of left.entries()) {
+    const type = (a[index * (facts.length + 1) + 1] as Reply).text.slice(1, -2);
     for (const [place, [words, compare]] of facts.entries()) {
       const at = index * (facts.length + 1) + 1 + place;
       const one = (a[at] as Reply).raw;
       const two = (b[at] as Reply).raw;
-      if (!isSame(compare, one, two)) return keyDifference(words, found, one, two);
+      const isAccepted = type === 'set' && words === 'OBJECT ENCODING' && isNewSetEncoding(one, two);
+      if (!isSame(compare, one, two) && !isAccepted) return keyDifference(words, found, one, two);
     }
-    const type = (a[index * (facts.length + 1) + 1] as Reply).text.slice(1, -2);
     if (READ_BY_TYPE.has(type)) others.push({ found, type });
   }
   return others.length > 0 ? compareOthers(oracle, subject, others) : undefined;
+}
+
+/**
+ * Since 7.2 a small set that holds a text is a listpack, and a set that is added to with many words at once does not
+ * start as an intset. The oracle knows neither.
+ */
+export function isNewSetEncoding(oracle: Buffer, subject: Buffer): boolean {
+  const change = `${oracle.toString('latin1').split('\r\n')[1]} ${subject.toString('latin1').split('\r\n')[1]}`;
+  return ['hashtable listpack', 'intset listpack', 'intset hashtable'].includes(change);
 }
 
 async function compareOthers(

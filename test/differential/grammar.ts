@@ -105,7 +105,9 @@ const FAMILY_SOURCES: Record<string, { group: string } | { names: string[] }> = 
 };
 
 /** Families that Sherd has now. A new family joins the gate and the soak by its name here. */
-export const EXISTING_FAMILIES = ['strings', 'keys', 'connection', 'server', 'zsets', 'geo'];
+export const EXISTING_FAMILIES = [
+  'strings', 'keys', 'connection', 'server', 'bitmaps', 'hyperloglogs', 'sets', 'zsets', 'geo',
+];
 
 export const FAMILIES: ReadonlyMap<string, string[]> = new Map(
   Object.entries(FAMILY_SOURCES).map(([family, source]) => [

@@ -5,6 +5,7 @@
  * A command without a row here is generated from the grammar, mutated, and compared byte by byte.
  */
 import type { Prng } from './prng.js';
+import { setRows } from './set-rules.js';
 import { sortedSetRows } from './sorted-set-rules.js';
 import { edgeInteger, randomKey, randomPattern, randomString } from './values.js';
 
@@ -54,7 +55,6 @@ export interface GenerateContext {
 }
 
 const BLOCKS = 'blocks its connection: the blocking harness covers it';
-const RANDOM_CHOICE = 'picks at random: its own check belongs to the family that brings it';
 
 /** Ids that no client has: small random ones could hit the harness's own connections. */
 const NO_CLIENT_IDS = ['0', '-1', '999999999', '9223372036854775807', '9223372036854775808', 'abc', '', '1e3'];
@@ -65,7 +65,8 @@ export const SAFE_OPTIONS: Record<string, { initial: string; values: string[] }>
   'lfu-log-factor': { initial: '10', values: ['0', '100', '-1', '2147483647', '2147483648', '1e3'] },
   'lfu-decay-time': { initial: '1', values: ['0', '5', '-1', '9223372036854775808'] },
   'hash-max-listpack-entries': { initial: '128', values: ['0', '512', '-1', '1kb', '9223372036854775807'] },
-  'set-max-intset-entries': { initial: '512', values: ['1', '0', '-5', 'nan'] },
+  'set-max-intset-entries': { initial: '512', values: ['1', '8', '30', '0', '-5', 'nan'] },
+  'hll-sparse-max-bytes': { initial: '3000', values: ['0', '40', '300', '1kb', '16000', '-1', 'abc'] },
   'zset-max-listpack-entries': { initial: '128', values: ['8', '9', '20', '1kb', '-1'] },
   'zset-max-listpack-value': { initial: '64', values: ['1', '4mb', '-1'] },
   'list-max-listpack-size': { initial: '-2', values: ['-5', '-6', '128', '0', 'x'] },
@@ -269,6 +270,51 @@ function clientListArguments(prng: Prng): string[] {
   );
 }
 
+/** Near bits mostly, so that commands meet; the generator keeps the far ones out that cost memory. */
+function bitOffset(prng: Prng, mayCountFields: boolean): string | Buffer {
+  if (prng.chance(0.08)) return edgeInteger(prng);
+  const offset = String(prng.chance(0.8) ? prng.below(100) : prng.below(20_000));
+  return mayCountFields && prng.chance(0.3) ? `#${prng.chance(0.9) ? prng.below(30) : edgeInteger(prng).toString()}` : offset;
+}
+
+function bitValue(prng: Prng): string | Buffer {
+  return prng.chance(0.95) ? pick(prng, '0', '1', '1') : edgeInteger(prng);
+}
+
+function bitPosArguments(prng: Prng): (Buffer | string)[] {
+  const place = (): string | Buffer => (prng.chance(0.9) ? String(prng.between(-30, 60)) : edgeInteger(prng));
+  const range = [place(), place(), pick(prng, 'BYTE', 'BIT', 'bit', 'bits')].slice(0, prng.below(4));
+  return [randomKey(prng), bitValue(prng), ...range];
+}
+
+function bitFieldArguments(prng: Prng, operations: string[]): (Buffer | string)[] {
+  const type = (): string => {
+    if (prng.chance(0.05)) return pick(prng, 'u64', 'i65', 'u0', 'i0', 'U8', 'i', '8', '', 'u-1', 'i08', 'i64 ');
+    return pick(prng, 'i', 'u') + String(prng.pick([1, 2, 3, 4, 5, 7, 8, 8, 9, 13, 16, 31, 32, 33, 57, 62, 63]));
+  };
+  const operand = (): string | Buffer => {
+    if (prng.chance(0.25)) return edgeInteger(prng);
+    return String(prng.chance(0.7) ? prng.between(-200, 200) : prng.between(-(2 ** 40), 2 ** 40));
+  };
+  const line: (Buffer | string)[] = [randomKey(prng)];
+  for (let left = prng.below(6); left > 0; left--) {
+    const operation = prng.pick(operations);
+    line.push(prng.chance(0.8) ? operation : operation.toLowerCase());
+    if (operation === 'OVERFLOW') line.push(pick(prng, 'WRAP', 'SAT', 'FAIL', 'sat', prng.chance(0.1) ? 'never' : 'fail'));
+    else line.push(prng.chance(0.1) ? 'i64' : type(), bitOffset(prng, true));
+    if (operation === 'SET' || operation === 'INCRBY') line.push(operand());
+  }
+  return line;
+}
+
+/** Numbers from a small and a large range: registers are hit again, and sketches grow until they are dense. */
+function pfAddArguments(prng: Prng): (Buffer | string)[] {
+  const bound = prng.pick([50, 5_000, 1_000_000]);
+  const count = prng.pick([0, 1, 2, 5, 30, 30]);
+  const element = (): string | Buffer => (prng.chance(0.05) ? randomString(prng) : String(prng.below(bound)));
+  return [randomKey(prng), ...Array.from({ length: count }, element)];
+}
+
 const rows: Record<string, Rule> = {
   // ---- Data commands whose reply is not a function of the data alone ----
   keys: { compare: 'sorted', generate: (prng) => [randomPattern(prng)] },
@@ -349,23 +395,31 @@ const rows: Record<string, Rule> = {
   bzpopmin: { excluded: BLOCKS },
   bzpopmax: { excluded: BLOCKS },
   bzmpop: { excluded: BLOCKS },
-  spop: { excluded: RANDOM_CHOICE },
-  srandmember: { compare: 'shape' },
   hrandfield: { compare: 'shape' },
-  sscan: { compare: 'shape' },
   hscan: { compare: 'shape' },
-  smembers: { compare: 'sorted' },
-  sinter: { compare: 'sorted' },
-  sunion: { compare: 'sorted' },
-  sdiff: { compare: 'sorted' },
   hkeys: { compare: 'sorted' },
   hvals: { compare: 'sorted' },
   hgetall: { compare: 'sorted-pairs' },
-  pfdebug: { excluded: 'internal to HyperLogLog and not stable' },
+
+  // ---- Bitmaps and HyperLogLog ----
+  setbit: { generate: (prng) => [randomKey(prng), bitOffset(prng, false), bitValue(prng)], weight: 3 },
+  getbit: { generate: (prng) => [randomKey(prng), bitOffset(prng, false)] },
+  bitpos: { generate: bitPosArguments, weight: 2 },
+  bitcount: { weight: 2 },
+  bitop: { weight: 3 },
+  bitfield: { generate: (prng) => bitFieldArguments(prng, ['GET', 'SET', 'INCRBY', 'INCRBY', 'OVERFLOW']), weight: 4 },
+  bitfield_ro: { generate: (prng) => bitFieldArguments(prng, ['GET', 'GET', 'GET', 'GET', 'SET', 'OVERFLOW']) },
+  pfadd: { generate: pfAddArguments, weight: 5 },
+  pfcount: { weight: 2 },
+  pfmerge: { weight: 2 },
+  pfdebug: {
+    generate: (prng) => [pick(prng, 'GETREG', 'decode', 'DECODE', 'Encoding', 'TODENSE', 'other', ''), randomKey(prng)],
+    weight: 0.5,
+  },
   pfselftest: { excluded: 'takes seconds' },
 };
 
-const RULES = new Map(Object.entries({ ...rows, ...sortedSetRows }));
+const RULES = new Map(Object.entries({ ...rows, ...setRows, ...sortedSetRows }));
 const NO_RULE: Rule = {};
 
 export function ruleOf(name: string): Rule {
