@@ -54,7 +54,7 @@ bool LoadNode(RdbReader* reader, ListBuilder* builder) {
 
 bool ReadListValue(const ReadContext& context, RdbType type, LoadedValue* value) {
   RdbReader* reader = context.reader;
-  ListBuilder builder(context.heap, engine::ListLimits(context.options));
+  ListBuilder builder(context.heap, engine::ListLimits::Of(context.options));
   RdbString bytes;
   if (type == RdbType::kListZiplist) {
     return reader->String(&bytes) && LoadZiplist(bytes.view, &builder) && Finish(&builder, value);
