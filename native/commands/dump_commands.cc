@@ -160,6 +160,8 @@ void CmdRestore(CommandContext& ctx) {
   SetAccess(ctx, options, handle.entry());
   ctx.AddDirty(1);
   ctx.SignalModified(key);
+  // New even in place of another: that one was deleted without a word.
+  ctx.Notify(engine::kEventNew, "new", key);
   ctx.Notify(engine::kEventGeneric, "restore", key);
   if (ctx.is_propagating() && expiry_ms != kNoExpiry && !options.is_absolute) PropagateRestore(ctx, expiry_ms);
   ctx.reply.Ok();

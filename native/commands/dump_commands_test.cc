@@ -122,12 +122,12 @@ TEST(restore_of_what_has_expired_deletes_what_was_there) {
     EXPECT_EQ(server.last_dirty(), 1);
     EXPECT_TRUE(server.TakeEvents() == Lines{"del k"});
     EXPECT_TRUE(server.TakeEffects() == Lines{is_lazy ? "UNLINK k" : "DEL k"});
-    EXPECT_EQ(server.Run({"EXISTS", "k"}), Integer(0));
 
     EXPECT_EQ(server.Run({"RESTORE", "k", "1", Hello(), "ABSTTL"}), kOk);
     EXPECT_EQ(server.last_dirty(), 0);
     EXPECT_TRUE(server.TakeEvents().empty());
     EXPECT_TRUE(server.TakeEffects().empty());
+    EXPECT_EQ(server.Run({"EXISTS", "k"}), Integer(0));
     server.Validate();
   }
 }
@@ -152,7 +152,7 @@ TEST(restore_sets_the_idle_time) {
   TestServer server;
   EXPECT_EQ(server.Run({"RESTORE", "k", "0", Hello(), "IDLETIME", "1000"}), kOk);
   EXPECT_EQ(server.Run({"OBJECT", "IDLETIME", "k"}), Integer(1000));
-  EXPECT_EQ(server.Run({"RESTORE", "k", "0", Hello(), "REPLACE"}), kOk);
+  EXPECT_EQ(server.Run({"RESTORE", "k", "0", Hello(), "REPLACE", "IDLETIME", "0"}), kOk);
   EXPECT_EQ(server.Run({"OBJECT", "IDLETIME", "k"}), Integer(0));
 }
 
