@@ -236,12 +236,14 @@ class Exercise {
 };
 
 void Exercise::CheckRoundTrip() {
-  // A hash of which all fields have expired is gone when somebody looks.
-  if (Run("TYPE k") == "+hash\r\n" && Run("HLEN k") == ":0\r\n") return;
   const std::string digest = Run("DEBUG DIGEST-VALUE k");
   const std::string encoding = Run("OBJECT ENCODING k");
   const Words dump = BulkStrings(Run("DUMP k"));
-  CHECK(dump.size() == 1);
+  if (dump.empty()) {
+    // A hash of which all fields have expired is gone when somebody looks.
+    CHECK_MSG(Run("EXISTS k") == ":0\r\n", "a key that cannot be dumped");
+    return;
+  }
   CHECK_MSG(RestorePayload("d", dump[0]), "our own dump is refused");
   CHECK_MSG(Run("DEBUG DIGEST-VALUE d") == digest, "our own dump is another value");
   // Older versions have plain elements for some values, which are encoded by the thresholds of today; a
