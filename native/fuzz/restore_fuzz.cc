@@ -210,7 +210,7 @@ class Exercise {
     return RestorePayload(key, payload);
   }
   /// The dump of what was restored is accepted and means the same.
-  void CheckRoundTrip();
+  void CheckRoundTrip(bool has_expiring_fields);
   void RunCommands();
 
  private:
@@ -235,7 +235,7 @@ class Exercise {
   Words elements_;
 };
 
-void Exercise::CheckRoundTrip() {
+void Exercise::CheckRoundTrip(bool has_expiring_fields) {
   const std::string digest = Run("DEBUG DIGEST-VALUE k");
   const std::string encoding = Run("OBJECT ENCODING k");
   const Words dump = BulkStrings(Run("DUMP k"));
@@ -249,9 +249,8 @@ void Exercise::CheckRoundTrip() {
   // Older versions have plain elements for some values, which are encoded by the thresholds of today; a
   // listpack is taken as it is.
   if (rig_.engine().options().rdb_compat_version.Get() < 11) return;
-  // Fields that have expired are not dumped, so the second hash may be smaller. (All else gives the same
-  // error twice.)
-  if (Run("HLEN k") != Run("HLEN d")) return;
+  // Fields that have expired are not dumped, so the second hash may be smaller, or have no expiries left.
+  if (has_expiring_fields) return;
   const std::string again = Run("OBJECT ENCODING d");
   CHECK_MSG(again == encoding, "our own dump gets another encoding");
 }
@@ -345,7 +344,8 @@ FUZZ_TARGET(restore) {
     if (sample != nullptr) CHECK_MSG(is_accepted, sample->name.c_str());
     if (is_accepted) {
       rig.Validate();
-      exercise.CheckRoundTrip();
+      const auto type = static_cast<persistence::RdbType>(body[0]);
+      exercise.CheckRoundTrip(type >= persistence::RdbType::kHashMetadata);
       exercise.RunCommands();
     }
   }
