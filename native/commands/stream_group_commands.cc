@@ -268,7 +268,7 @@ size_t ForEachPending(CommandContext& ctx, const ds::IdMap<StreamNack>& pel, con
   for (auto at = pel.Ceiling(options.start); at && static_cast<int64_t>(found) < options.count; at = pel.Next(at)) {
     if (pel.IdAt(at) > options.end) break;
     const StreamNack& nack = *pel.ValueAt(at);
-    if (options.min_idle_ms != 0 && ctx.now_ms - nack.delivery_time_ms < options.min_idle_ms) continue;
+    if (options.min_idle_ms != 0 && ElapsedMs(ctx.now_ms, nack.delivery_time_ms) < options.min_idle_ms) continue;
     found++;
     f(pel.IdAt(at), nack);
   }
@@ -293,7 +293,7 @@ void CmdXPending(CommandContext& ctx) {
     ctx.reply.Array(4);
     ReplyStreamId(ctx.reply, id);
     ctx.reply.Bulk(nack.consumer->name());
-    ctx.reply.Integer(std::max<int64_t>(ctx.now_ms - nack.delivery_time_ms, 0));
+    ctx.reply.Integer(std::max<int64_t>(ElapsedMs(ctx.now_ms, nack.delivery_time_ms), 0));
     ctx.reply.Integer(static_cast<int64_t>(nack.delivery_count));
   });
 }
@@ -361,7 +361,7 @@ void ReportClaim(CommandContext& ctx, const Key& key, const StreamGroup& group, 
 }
 
 bool IsIdle(const CommandContext& ctx, const StreamNack& nack, int64_t min_idle_ms) {
-  return min_idle_ms == 0 || ctx.now_ms - nack.delivery_time_ms >= min_idle_ms;
+  return min_idle_ms == 0 || ElapsedMs(ctx.now_ms, nack.delivery_time_ms) >= min_idle_ms;
 }
 
 // True: the entry is now the consumer's. `*is_reported`: an effect was reported, and the group's last id
