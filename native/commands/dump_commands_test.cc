@@ -178,5 +178,17 @@ TEST(dump_of_a_hash_with_expiring_fields_is_restored_with_them) {
   }
 }
 
+/// A payload may state the time 0, which no field can have.
+TEST(restore_refuses_a_field_that_expires_at_zero) {
+  TestServer server;
+  std::string body(1, static_cast<char>(persistence::RdbType::kHashMetadata));
+  body.append(8, '\0').append({1, 1, 1, 'f', 1, 'v'});
+  EXPECT_EQ(server.Run({"RESTORE", "h", "0", Sealed(body)}), kBadFormat);
+  body[10] = 0;
+  EXPECT_EQ(server.Run({"RESTORE", "h", "0", Sealed(body)}), kOk);
+  EXPECT_EQ(server.Run({"HGETALL", "h"}), "*2\r\n$1\r\nf\r\n$1\r\nv\r\n");
+  server.Validate();
+}
+
 }  // namespace
 }  // namespace sherd
