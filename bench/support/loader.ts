@@ -2,12 +2,15 @@
  * Fills a server with keys, as fast as one pipelined connection goes, and asks single questions.
  *
  * Every command the loader sends answers "+OK\r\n", so replies are counted by bytes and compared by content, without a
- * parser; anything else ends the load with what the server said. At most WINDOW batches are under way, so
- * neither side's buffers grow.
+ * parser; or, for commands that answer with numbers or names, a fixed number of lines, which are counted. Anything else,
+ * an error above all, ends the load with what the server said. At most WINDOW batches are under way, so neither
+ * side's buffers grow.
  */
 import { connect, type Socket } from 'node:net';
 
 const OK = Buffer.from('+OK\r\n');
+const LF = 0x0a;
+const MINUS = 0x2d;
 /** Commands written at once. A paced load wants to be smooth: 500 commands are half a millisecond of work. */
 const BATCH_COMMANDS = 500;
 const PACED_BATCH_COMMANDS = 100;
@@ -25,10 +28,52 @@ export function checkAcknowledged(chunk: Buffer, bytesBefore: number): void {
   if (!chunk.equals(wanted)) throw new Error(`the server answered ${JSON.stringify(chunk.toString('latin1', 0, 200))}`);
 }
 
-/** How a load is paced. */
+/**
+ * Counts the lines of a stream of replies and throws at an error. Fit for replies whose data cannot begin with a minus
+ * after a line's end: statuses, counts, and the IDs of streams (two lines each).
+ */
+export class LineCounter {
+  lines = 0;
+  private isAtStart = true;
+
+  take(chunk: Buffer): void {
+    if (this.isAtStart) LineCounter.refuseError(chunk, 0);
+    for (let at = chunk.indexOf(LF); at !== -1; at = chunk.indexOf(LF, at + 1)) {
+      this.lines++;
+      LineCounter.refuseError(chunk, at + 1);
+    }
+    this.isAtStart = chunk[chunk.length - 1] === LF;
+  }
+
+  private static refuseError(chunk: Buffer, at: number): void {
+    if (chunk[at] !== MINUS) return;
+    throw new Error(`the server answered ${JSON.stringify(chunk.toString('latin1', at, at + 200))}`);
+  }
+}
+
+/** How a load is paced, and what its commands answer. */
 export interface LoadPace {
   /** Commands a second; 0 for as fast as it goes. */
   commandsPerSec?: number;
+  /** Lines of each reply; 0 for "+OK\r\n" and nothing else. */
+  replyLines?: number;
+}
+
+/** Takes in replies and gives back how many commands have been answered so far. Throws at a reply out of place. */
+function acknowledger(replyLines: number): (chunk: Buffer) => number {
+  if (replyLines > 0) {
+    const counter = new LineCounter();
+    return (chunk) => {
+      counter.take(chunk);
+      return Math.floor(counter.lines / replyLines);
+    };
+  }
+  let bytes = 0;
+  return (chunk) => {
+    checkAcknowledged(chunk, bytes);
+    bytes += chunk.length;
+    return Math.floor(bytes / OK.length);
+  };
 }
 
 /** Connects to a loopback port. */
@@ -44,7 +89,7 @@ export function openSocket(port: number): Promise<Socket> {
   });
 }
 
-/** Sends `count` commands that answer OK; `command(i)` gives the encoded command number i. */
+/** Sends `count` commands that answer as `pace` says; `command(i)` gives the encoded command number i. */
 export async function load(
   port: number,
   count: number,
@@ -56,7 +101,8 @@ export async function load(
   const batchCommands = commandsPerSec === 0 ? BATCH_COMMANDS : PACED_BATCH_COMMANDS;
   const startedAt = performance.now();
   let sent = 0;
-  let acknowledgedBytes = 0;
+  const acknowledge = acknowledger(pace.replyLines ?? 0);
+  let acknowledged = 0;
   await new Promise<void>((resolve, reject) => {
     const sendBatch = (): void => {
       const end = Math.min(count, sent + batchCommands);
@@ -68,7 +114,7 @@ export async function load(
     const pump = (): void => {
       // A pending timer means that the pace, not the window, holds the load back.
       if (timer !== undefined) return;
-      while (sent < count && sent - acknowledgedBytes / OK.length < batchCommands * WINDOW_BATCHES) {
+      while (sent < count && sent - acknowledged < batchCommands * WINDOW_BATCHES) {
         const aheadMs = commandsPerSec === 0 ? 0 : (sent / commandsPerSec) * 1000 - (performance.now() - startedAt);
         if (aheadMs > 1) {
           timer = setTimeout(() => {
@@ -81,16 +127,15 @@ export async function load(
       }
     };
     socket.once('error', reject);
-    socket.once('close', () => reject(new Error(`the server closed the connection after ${acknowledgedBytes} bytes`)));
+    socket.once('close', () => reject(new Error(`the server closed the connection after ${acknowledged} replies`)));
     socket.on('data', (chunk: Buffer) => {
       try {
-        checkAcknowledged(chunk, acknowledgedBytes);
+        acknowledged = acknowledge(chunk);
       } catch (error) {
         reject(error as Error);
         return;
       }
-      acknowledgedBytes += chunk.length;
-      if (acknowledgedBytes === count * OK.length) resolve();
+      if (acknowledged >= count) resolve();
       else pump();
     });
     if (count === 0) resolve();

@@ -5,7 +5,7 @@
  * the process, ended ones too, in ticks of 10 ms: a measured stretch should last a second or more.
  */
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
 import { projectRoot } from '../../test/support/project.js';
 
@@ -25,6 +25,26 @@ export function cpuTimeUs(pid: number): number {
 export function residentBytes(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? NaN) * 1024;
+}
+
+/**
+ * How long this process's main thread has been ready to run without a core to run on. A client that measures waits adds
+ * such time to them by itself, and on a machine with few cores it is the greater part of the longest ones.
+ */
+export class RunQueueDelay {
+  private readonly file = openSync(`/proc/self/task/${process.pid}/schedstat`, 'r');
+  private readonly buffer = Buffer.alloc(128);
+
+  /** Total so far in milliseconds. Costs a system call. */
+  readMs(): number {
+    const bytes = readSync(this.file, this.buffer, 0, this.buffer.length, 0);
+    // "time-on-core time-in-queue turns", both times in nanoseconds.
+    return Number(this.buffer.toString('latin1', 0, bytes).split(' ')[1]) / 1e6;
+  }
+
+  close(): void {
+    closeSync(this.file);
+  }
 }
 
 /** The facts without which a figure means nothing. */

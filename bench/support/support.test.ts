@@ -2,11 +2,13 @@
  * Tests of what the benchmarks compute with: a wrong median or a misread report would be believed.
  */
 import { describe, expect, it } from 'vitest';
-import { checkAcknowledged, encode } from './loader.js';
-import { cpuTimeUs, residentBytes } from './process-facts.js';
+import { scatter } from './collections.js';
+import { checkAcknowledged, encode, LineCounter } from './loader.js';
+import { cpuTimeUs, residentBytes, RunQueueDelay } from './process-facts.js';
 import { loadArguments, parseReport } from './redis-benchmark.js';
 import { formatTable, formatVerdict, isMet } from './report.js';
 import { geometricMean, median, percentile } from './statistics.js';
+import { SUITE } from './suite.js';
 
 describe('statistics', () => {
   it('takes the middle of odd and even lists, by number and not by text', () => {
@@ -59,7 +61,40 @@ describe('loadArguments', () => {
   });
 });
 
+describe('the suite', () => {
+  it('sends a command of its own in place of a test, behind all options', () => {
+    const load = { test: 'x', pipeline: 16, clients: 50, requests: 9, valueBytes: 3, keyspace: 7, threads: 2 };
+    const words = loadArguments(1234, { ...load, words: ['LRANGE', 'mylist', '0', '99'] });
+    expect(words).not.toContain('-t');
+    expect(words.slice(-5)).toEqual(['2', 'LRANGE', 'mylist', '0', '99']);
+  });
+
+  it('has every test of redis-benchmark once, and fills what will be taken away', () => {
+    expect(new Set(SUITE.map((test) => test.name)).size).toBe(19);
+    const filled = SUITE.filter((test) => test.prepare !== undefined);
+    expect(filled.every((test) => test.key !== undefined && test.fillsBy !== undefined)).toBe(true);
+    expect(filled.map((test) => test.name)).toEqual(expect.arrayContaining(['lpop', 'rpop', 'spop', 'zpopmin']));
+  });
+});
+
+describe('collections', () => {
+  it('scatter indices without repeating one', () => {
+    for (const count of [1, 100, 10_000]) {
+      const seen = new Set(Array.from({ length: count }, (_, index) => scatter(index, count)));
+      expect(seen.size).toBe(count);
+    }
+  });
+});
+
 describe('the loader', () => {
+  it('counts lines cut anywhere and notices an error wherever it begins', () => {
+    const counter = new LineCounter();
+    for (const piece of [':1', '00\r', '\n:-5\r\n', '$3\r\n1-1\r\n']) counter.take(Buffer.from(piece));
+    expect(counter.lines).toBe(4);
+    expect(() => counter.take(Buffer.from('-ERR no\r\n'))).toThrow('-ERR no');
+    expect(() => new LineCounter().take(Buffer.from(':1\r\n-WRONGTYPE'))).toThrow('-WRONGTYPE');
+  });
+
   it('encodes by bytes, not characters', () => {
     expect(encode('GET', 'é')).toBe('*2\r\n$3\r\nGET\r\n$2\r\né\r\n');
   });
@@ -84,6 +119,17 @@ describe('process facts', () => {
     expect(seenUs).toBeGreaterThanOrEqual(40_000);
     expect(seenUs).toBeLessThan(10_000_000);
     expect(residentBytes(process.pid)).toBeGreaterThan(10_000_000);
+  });
+});
+
+describe('the time without a core', () => {
+  it('is read again and again from one open file, and never shrinks', () => {
+    const delay = new RunQueueDelay();
+    const first = delay.readMs();
+    const second = delay.readMs();
+    delay.close();
+    expect(first).toBeGreaterThanOrEqual(0);
+    expect(second).toBeGreaterThanOrEqual(first);
   });
 });
 

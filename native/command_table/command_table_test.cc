@@ -155,7 +155,10 @@ TEST(command_table_simple_keys_need_no_search) {
       for (int i = spec.first_key; i <= last; i += spec.key_step)
         expected.push_back(static_cast<uint32_t>(i));
       std::vector<uint32_t> positions;
-      EXPECT_TRUE(ExtractKeys(spec, args, &positions));
+      // PFMERGE may end before its sources begin. As in Redis, GETKEYS then finds the line invalid,
+      // but the keys that are there are found, and the command runs.
+      const bool ends_early = args.size() == 2 && spec.full_name == std::string_view("pfmerge");
+      EXPECT_EQ(ExtractKeys(spec, args, &positions), !ends_early);
       EXPECT_TRUE(positions == expected);
     }
   }

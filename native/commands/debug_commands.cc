@@ -35,11 +35,13 @@
 #include "base/random.h"
 #include "base/strings.h"
 #include "commands/dataset_digest.h"
+#include "commands/debug_lists.h"
 #include "commands/families.h"
 #include "commands/help.h"
 #include "commands/shared_integers.h"
 #include "engine/command_context.h"
 #include "engine/handlers.h"
+#include "persistence/value_writer.h"
 
 namespace sherd {
 namespace {
@@ -116,6 +118,17 @@ size_t RdbStringSize(const Entry& entry) {
   return RdbLengthSize(bytes.size()) + bytes.size();
 }
 
+/// The same for a value of any type.
+size_t RdbValueSize(CommandContext& ctx, const Entry& entry) {
+  if (entry.type() == engine::Type::kString) return RdbStringSize(entry);
+  if (entry.type() == engine::Type::kList) return RdbListSize(entry);
+  std::string bytes;
+  persistence::RdbWriter writer(&bytes, false);
+  const uint32_t version = static_cast<uint32_t>(ctx.options().rdb_compat_version.Get());
+  persistence::WriteValue(entry, persistence::WriterVersion(entry, version), &writer);
+  return bytes.size() - 1;  // without the type
+}
+
 // lru is our own business; the line keeps its form because tests parse it.
 void DebugObject(CommandContext& ctx) {
   const Entry* entry = FindArgument(ctx);
@@ -124,10 +137,11 @@ void DebugObject(CommandContext& ctx) {
   AppendFormat(&line, "Value at:%p refcount:%d encoding:%s", static_cast<const void*>(entry),
                ReportedRefCount(ctx, *entry), engine::EncodingName(entry->encoding()));
   const bool is_fast = ctx.ArgIs(3, "fast");
-  if (!is_fast) AppendFormat(&line, " serializedlength:%zu", RdbStringSize(*entry));
+  if (!is_fast) AppendFormat(&line, " serializedlength:%zu", RdbValueSize(ctx, *entry));
   const uint32_t idle_sec = (ctx.clock.lru_seconds - entry->clock24()) & 0xffffff;
   AppendFormat(&line, " lru:%u lru_seconds_idle:%u", entry->clock24(),
                ctx.clock.is_lfu ? 0 : idle_sec);
+  if (!is_fast && entry->encoding() == engine::Encoding::kQuickList) line += QuicklistFigures(*entry);
   ctx.reply.SimpleString(line);
 }
 
@@ -279,15 +293,30 @@ void DebugHtStats(CommandContext& ctx) {
   ctx.reply.Verbatim(text, "txt");
 }
 
-// Redis looks the key up as OBJECT does, which counts a hit or a miss.
-void DebugHtStatsKey(CommandContext& ctx) {
+// Redis looks these keys up as OBJECT does, which counts a hit or a miss. Null: the reply is the error.
+const Entry* LookupArgument(CommandContext& ctx) {
   const Key key = ctx.engine.MakeKey(ctx.args[2]);
   const Handle handle = ctx.LookupIn(ctx.db, key, engine::kNoTouch | engine::kNoStats);
   if (!handle) {
     ctx.counters->keyspace_misses.Increment();
-    return ctx.reply.Error(engine::errors::kNoSuchKey);
+    ctx.reply.Error(engine::errors::kNoSuchKey);
+    return nullptr;
   }
   ctx.counters->keyspace_hits.Increment();
+  return handle.entry();
+}
+
+void DebugListpackOf(CommandContext& ctx) {
+  if (const Entry* entry = LookupArgument(ctx)) DebugListpack(ctx, *entry);
+}
+
+void DebugQuicklistOf(CommandContext& ctx) {
+  const bool is_full = ctx.args.size() > 3 && IsSwitchedOn(ctx.args[3]);
+  if (const Entry* entry = LookupArgument(ctx)) DebugQuicklist(ctx, *entry, is_full);
+}
+
+void DebugHtStatsKey(CommandContext& ctx) {
+  if (LookupArgument(ctx) == nullptr) return;
   ctx.reply.Error(
       "ERR The value stored at the specified key is not represented using an hash table");
 }
@@ -547,6 +576,8 @@ constexpr Subcommand kSubcommands[] = {
      "Figures of a database's hash tables, added up over the shards."},
     {"htstats-key", 3, 0, Place::kKey, DebugHtStatsKey, "HTSTATS-KEY <key> [full]",
      "The same for a value that is a hash table."},
+    {"listpack", 3, 3, Place::kKey, DebugListpackOf, "LISTPACK <key>",
+     "Print the elements of a value that is one listpack to standard output."},
     {"log", 3, 3, Place::kConnection, DebugLogLine, "LOG <message>", "Write <message> to the log."},
     {"object", 3, 4, Place::kKey, DebugObject, "OBJECT <key> [fast]", "How a key is stored."},
     {"panic", 2, 0, Place::kConnection, DebugPanic, "PANIC", "End the server as on a fatal error."},
@@ -557,6 +588,11 @@ constexpr Subcommand kSubcommands[] = {
     {"protocol", 3, 3, Place::kConnection, DebugProtocol, "PROTOCOL <type>",
      "A sample reply: string, integer, double, bignum, null, array, set, map, attrib, push, "
      "verbatim, true, false."},
+    {"quicklist", 3, 4, Place::kKey, DebugQuicklistOf, "QUICKLIST <key> [<0|1>]",
+     "Print the nodes of a quicklist to standard output; with 1 their elements as well."},
+    {"quicklist-packed-threshold", 3, 3, Place::kConnection, DebugPackedThreshold,
+     "QUICKLIST-PACKED-THRESHOLD <size>",
+     "From which size on list elements get a node of their own; 0: when they fit into no other."},
     {"replybuffer", 4, 0, Place::kConnection, DebugReplyBuffer,
      "REPLYBUFFER <PEAK-RESET-TIME <NEVER|RESET|time> | RESIZING <0|1>>",
      "Accepted; our reply buffers need no tuning."},

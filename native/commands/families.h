@@ -15,20 +15,34 @@ namespace sherd {
 /// Strings: string_commands.cc and lcs_command.cc.
 std::span<const engine::HandlerRow> StringHandlers();
 std::span<const engine::HandlerRow> LcsHandlers();
+/// Bitmaps: bitmap_commands.cc, bitfield_commands.cc. HyperLogLog: hyperloglog_commands.cc.
+std::span<const engine::HandlerRow> BitmapHandlers();
+std::span<const engine::HandlerRow> BitfieldHandlers();
+std::span<const engine::HandlerRow> HyperLogLogHandlers();
 /// Lists: list_commands.cc.
 std::span<const engine::HandlerRow> ListHandlers();
-/// Sets: set_commands.cc.
+/// Sets: set_commands.cc. Several sets at once: set_combine_commands.cc.
 std::span<const engine::HandlerRow> SetHandlers();
-/// Hashes: hash_commands.cc. Their fields' times to live: hash_field_ttl_commands.cc.
+std::span<const engine::HandlerRow> SetCombineHandlers();
+/// Hashes: hash_commands.cc.
 std::span<const engine::HandlerRow> HashHandlers();
+/// Sorted sets: member by member: sorted_set_commands.cc; ranges: sorted_set_range_commands.cc; unions
+/// and their kin: sorted_set_combine_commands.cc.
+/// Hashes: hash_commands.cc. Their fields' times to live: hash_field_ttl_commands.cc.
 std::span<const engine::HandlerRow> HashFieldTtlHandlers();
 /// Sorted sets: sorted_set_commands.cc.
 std::span<const engine::HandlerRow> SortedSetHandlers();
+std::span<const engine::HandlerRow> SortedSetRangeHandlers();
+std::span<const engine::HandlerRow> SortedSetCombineHandlers();
 /// Geo: sorted sets of places: geo_commands.cc.
 std::span<const engine::HandlerRow> GeoHandlers();
-/// Streams: stream_commands.cc.
+/// Streams: stream_commands.cc. XREAD and XREADGROUP: stream_read_commands.cc. Consumer groups:
+/// stream_group_commands.cc. XINFO: stream_info_commands.cc.
 std::span<const engine::HandlerRow> StreamHandlers();
-/// SORT and SORT_RO: sort_commands.cc.
+std::span<const engine::HandlerRow> StreamReadHandlers();
+std::span<const engine::HandlerRow> StreamGroupHandlers();
+std::span<const engine::HandlerRow> StreamInfoHandlers();
+/// SORT and SORT_RO: sort_command.cc.
 std::span<const engine::HandlerRow> SortHandlers();
 /// DUMP and RESTORE: dump_commands.cc.
 std::span<const engine::HandlerRow> DumpHandlers();

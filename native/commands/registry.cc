@@ -13,10 +13,34 @@ namespace sherd {
 
 const engine::HandlerTable& Handlers() {
   static const engine::HandlerTable* const table = [] {
+    // One family a line: families come and go.
     const std::span<const engine::HandlerRow> families[] = {
-        StringHandlers(), LcsHandlers(),  ConnectionHandlers(), KeyHandlers(),
-        ExpireHandlers(), ScanHandlers(), ServerHandlers(),     DebugHandlers(),
-        ListHandlers(), SetHandlers(), HashHandlers(), HashFieldTtlHandlers(), SortedSetHandlers(), GeoHandlers(), StreamHandlers(), SortHandlers(), DumpHandlers(),
+        StringHandlers(),
+        LcsHandlers(),
+        ConnectionHandlers(),
+        KeyHandlers(),
+        ExpireHandlers(),
+        ScanHandlers(),
+        ServerHandlers(),
+        DebugHandlers(),
+        BitmapHandlers(),
+        BitfieldHandlers(),
+        HyperLogLogHandlers(),
+        ListHandlers(),
+        SetHandlers(),
+        SetCombineHandlers(),
+        HashHandlers(),
+        HashFieldTtlHandlers(),
+        SortedSetHandlers(),
+        SortedSetRangeHandlers(),
+        SortedSetCombineHandlers(),
+        GeoHandlers(),
+        StreamHandlers(),
+        StreamReadHandlers(),
+        StreamGroupHandlers(),
+        StreamInfoHandlers(),
+        SortHandlers(),
+        DumpHandlers(),
     };
     return new engine::HandlerTable(families);
   }();

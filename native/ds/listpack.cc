@@ -117,6 +117,18 @@ void Listpack::Write(uint8_t* at, const Encoded& element) {
 size_t Listpack::ElementSize(std::string_view text) { return Encode(text).size(); }
 size_t Listpack::ElementSizeOfInteger(int64_t value) { return EncodeInteger(value).size(); }
 
+uint8_t* Listpack::WriteElement(uint8_t* at, std::string_view text) {
+  const Encoded element = Encode(text);
+  Write(at, element);
+  return at + element.size();
+}
+
+uint8_t* Listpack::WriteIntegerElement(uint8_t* at, int64_t value) {
+  const Encoded element = EncodeInteger(value);
+  Write(at, element);
+  return at + element.size();
+}
+
 size_t Listpack::DataSizeOfLong(const uint8_t* p) {
   if (p[0] < 0xE0) return 2;
   if (p[0] < 0xF0) return 2 + ((p[0] & 0x0Fu) << 8 | p[1]);
@@ -175,16 +187,10 @@ Listpack::Position Listpack::Seek(int64_t index) const {
   return at;
 }
 
-PackedValue Listpack::Get(Position at) const {
-  const uint8_t* p = data_ + at;
+PackedValue Listpack::DecodeLong(const uint8_t* p) {
   PackedValue value;
   const uint8_t head = p[0];
-  if (head < 0x80) {
-    value.integer = head;
-  } else if (head < 0xC0) {
-    value.text = reinterpret_cast<const char*>(p + 1);
-    value.size = head & 0x3Fu;
-  } else if (head < 0xE0) {
+  if (head < 0xE0) {
     value.integer = SignExtend(static_cast<uint64_t>(head & 0x1F) << 8 | p[1], 13);
   } else if (head < 0xF0) {
     value.text = reinterpret_cast<const char*>(p + 2);
@@ -293,6 +299,70 @@ void Listpack::AppendAll(SlabHeap& heap, std::span<const std::string_view> texts
     at += element.size();
   }
   AddCount(static_cast<int64_t>(texts.size()));
+}
+
+void Listpack::PrependAll(SlabHeap& heap, std::span<const std::string_view> texts) {
+  size_t added = 0;
+  for (const std::string_view text : texts) added += ElementSize(text);
+  Resize(heap, kHeaderSize, 0, added);
+  Position at = kHeaderSize + added;
+  for (const std::string_view text : texts) {
+    const Encoded element = Encode(text);
+    at -= element.size();
+    Write(data_ + at, element);
+  }
+  AddCount(static_cast<int64_t>(texts.size()));
+}
+
+size_t Listpack::CountMatches(std::string_view text) const {
+  size_t count = 0;
+  for (Position at = Find(First(), text, 0); at != kNone; at = Find(Next(at), text, 0)) count++;
+  return count;
+}
+
+size_t Listpack::CompactMatches(uint8_t* data, std::string_view text, size_t skip, size_t limit,
+                                size_t* removed) {
+  const Listpack pack(data);
+  *removed = 0;
+  size_t to = 0;    // end of what stays, once something has gone
+  size_t from = 0;  // end of the last match that went
+  for (Position at = pack.Find(pack.First(), text, 0); at != kNone && *removed < limit;) {
+    const Position next = at + pack.SizeAt(at);
+    if (skip > 0) {
+      skip--;
+    } else {
+      if (*removed == 0) {
+        to = at;
+      } else {
+        std::memmove(data + to, data + from, at - from);
+        to += at - from;
+      }
+      from = next;
+      ++*removed;
+    }
+    // Nothing behind `next` has moved yet.
+    at = data[next] == kEnd ? kNone : pack.Find(next, text, 0);
+  }
+  const size_t old_bytes = pack.bytes();
+  if (*removed == 0) return old_bytes;
+  const size_t count = pack.stored_count();
+  std::memmove(data + to, data + from, old_bytes - from);
+  const size_t new_bytes = to + (old_bytes - from);
+  WriteHeader(data, new_bytes, count == kCountUnknown ? count : count - *removed);
+  if (count == kCountUnknown) WriteHeader(data, new_bytes, Listpack(data).count());
+  return new_bytes;
+}
+
+size_t Listpack::EraseMatches(SlabHeap& heap, std::string_view text, size_t skip, size_t limit) {
+  const size_t old_bytes = bytes();
+  size_t removed;
+  const size_t new_bytes = CompactMatches(data_, text, skip, limit, &removed);
+  if (SlabHeap::GoodSize(old_bytes) != SlabHeap::GoodSize(new_bytes)) {
+    const Listpack moved = CreateFrom(heap, {reinterpret_cast<const char*>(data_), new_bytes});
+    heap.Free(data_, old_bytes);
+    data_ = moved.data_;
+  }
+  return removed;
 }
 
 void Listpack::ReplaceEncoded(SlabHeap& heap, Position at, const Encoded& element) {

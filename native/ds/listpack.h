@@ -99,7 +99,30 @@ class Listpack {
   /// The element with this index, from the back when negative (-1 is the last). O(n).
   Position Seek(int64_t index) const;
 
-  PackedValue Get(Position at) const;
+  PackedValue Get(Position at) const {
+    size_t data_size;
+    return Decode(data_ + at, &data_size);
+  }
+  /// Calls f(PackedValue) -> bool for up to `count` elements from `at` on (kNone: none), until one says
+  /// false. Returns whether none did. Decodes each element once: the way to read many.
+  template <class F>
+  bool Visit(Position at, size_t count, F&& f) const {
+    if (at == kNone) return true;
+    for (const uint8_t* p = data_ + at; count > 0 && *p != kEnd; count--) {
+      size_t data_size;
+      if (!f(Decode(p, &data_size))) return false;
+      p += data_size + BacklenSize(data_size);
+    }
+    return true;
+  }
+  /// The same towards the front, `at` first.
+  template <class F>
+  bool VisitBackward(Position at, size_t count, F&& f) const {
+    for (; count > 0 && at != kNone; count--, at = PreviousOf(at)) {
+      if (!f(Get(at))) return false;
+    }
+    return true;
+  }
   /// Whether the element's bytes are `text`. For many comparisons with one text prefer Find.
   bool Equals(Position at, std::string_view text) const;
   /// The first element at or after `from` (kNone: none) that equals `text`, looking at one element and
@@ -116,6 +139,8 @@ class Listpack {
   void InsertInteger(SlabHeap& heap, Position at, int64_t value);
   /// Appends all, with one move of the block.
   void AppendAll(SlabHeap& heap, std::span<const std::string_view> texts);
+  /// Prepends one after the other, so that the last of them becomes the first element; one move.
+  void PrependAll(SlabHeap& heap, std::span<const std::string_view> texts);
   /// Puts another value in an element's place; its position stays.
   void Replace(SlabHeap& heap, Position at, std::string_view text);
   void ReplaceInteger(SlabHeap& heap, Position at, int64_t value);
@@ -124,14 +149,47 @@ class Listpack {
   Position Erase(SlabHeap& heap, Position at, size_t count = 1);
   /// Removes `count` elements from an index on, as Seek understands it.
   void EraseRange(SlabHeap& heap, int64_t index, size_t count);
+  /// Removes elements that equal `text`: passes over the first `skip` of them, then removes up to `limit`.
+  /// One pass, one move. Returns how many it removed.
+  size_t EraseMatches(SlabHeap& heap, std::string_view text, size_t skip, size_t limit);
+  /// How many elements equal `text`.
+  size_t CountMatches(std::string_view text) const;
   /// Appends all elements of another one.
   void AppendPack(SlabHeap& heap, Listpack other);
 
   /// Bytes that an element with this value takes, backlen included.
   static size_t ElementSize(std::string_view text);
   static size_t ElementSizeOfInteger(int64_t value);
+  /// Bytes that an element of `size` bytes of text takes at most.
+  static constexpr size_t ElementSizeMax(size_t size) { return size + 10; }
+  /// Write one element to `at`, which has room for it, and return the place behind it: for writers of
+  /// whole blocks, which see to header and end mark themselves.
+  static uint8_t* WriteElement(uint8_t* at, std::string_view text);
+  static uint8_t* WriteIntegerElement(uint8_t* at, int64_t value);
 
-  // ---- Raw element access, for splitting and for codecs ----
+  // ---- Raw access, for owners that keep the bytes in memory of their own (quicklist) ----
+
+  /// An element's encoding and length bytes, ready to be written; the string's bytes follow. Refers to
+  /// the text that it was made from.
+  struct Encoded {
+    uint8_t head[9];
+    uint8_t head_size;
+    std::string_view tail;
+    size_t data_size() const { return head_size + tail.size(); }
+    size_t size() const { return data_size() + BacklenSize(data_size()); }
+  };
+  static Encoded Encode(std::string_view text);
+  /// Writes element.size() bytes.
+  static void Write(uint8_t* at, const Encoded& element);
+  /// Writes the six bytes in front of the elements.
+  static void WriteHeader(uint8_t* at, size_t bytes, size_t count) {
+    StoreLittle32(at, static_cast<uint32_t>(bytes));
+    StoreLittle16(at + 4, static_cast<uint16_t>(count < kCountUnknown ? count : kCountUnknown));
+  }
+  /// EraseMatches on a valid listpack in place: moves what stays together, mends the header and returns
+  /// the new total size. `*removed` receives the number of elements that went.
+  static size_t CompactMatches(uint8_t* data, std::string_view text, size_t skip, size_t limit,
+                               size_t* removed);
 
   /// Bytes of the element at `at`, backlen included.
   size_t SizeAt(Position at) const {
@@ -150,17 +208,7 @@ class Listpack {
  private:
   static constexpr uint8_t kEnd = 0xFF;
 
-  /// An element's encoding and length bytes, ready to be written; the string's bytes follow.
-  struct Encoded {
-    uint8_t head[9];
-    uint8_t head_size;
-    std::string_view tail;
-    size_t data_size() const { return head_size + tail.size(); }
-    size_t size() const { return data_size() + BacklenSize(data_size()); }
-  };
-  static Encoded Encode(std::string_view text);
   static Encoded EncodeInteger(int64_t value);
-  static void Write(uint8_t* at, const Encoded& element);
   /// Whether the element at `p`, whose size is known to be right, is this one.
   static bool Matches(const uint8_t* p, const Encoded& element);
 
@@ -178,6 +226,24 @@ class Listpack {
     return DataSizeOfLong(p);
   }
   static size_t DataSizeOfLong(const uint8_t* p);
+  /// The element at `p`; `*data_size` receives its size without backlen.
+  static PackedValue Decode(const uint8_t* p, size_t* data_size) {
+    const uint8_t head = p[0];
+    PackedValue value;
+    if (__builtin_expect(head >= 0x80 && head < 0xC0, 1)) {
+      value.text = reinterpret_cast<const char*>(p + 1);
+      value.size = head & 0x3Fu;
+      *data_size = 1 + value.size;
+    } else if (head < 0x80) {
+      value.integer = head;
+      *data_size = 1;
+    } else {
+      value = DecodeLong(p);
+      *data_size = DataSizeOfLong(p);
+    }
+    return value;
+  }
+  static PackedValue DecodeLong(const uint8_t* p);
   Position PreviousOf(Position at) const;
 
   /// Makes the gap or closes it: `old_size` bytes at `at` become `new_size`, the rest moves.

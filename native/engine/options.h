@@ -42,6 +42,7 @@ class Option {
   X(lazyfree_lazy_user_flush, "lazyfree-lazy-user-flush", 0)                                         \
   X(lazyfree_lazy_expire, "lazyfree-lazy-expire", 0)                                                 \
   X(lazyfree_lazy_server_del, "lazyfree-lazy-server-del", 0)                                         \
+  X(hll_sparse_max_bytes, "hll-sparse-max-bytes", 3000)                                              \
   X(enable_debug_command, "enable-debug-command", 0)                                                 \
   X(notify_flags, "notify-keyspace-events", 0)                                                       \
   X(list_max_listpack_size, "list-max-listpack-size", -2)                                            \

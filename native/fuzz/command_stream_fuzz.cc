@@ -3,7 +3,7 @@
 // The input is a program: its bytes choose commands, how many arguments they get, and which, from a
 // pool of edge values, names of options and keys, and literal bytes of the input. So every input is
 // a well-formed request stream (the request parser has a target of its own), every command is
-// reached by one byte, and mutations change one decision at a time. The stream is cut where the
+// reached by two bytes, and mutations change one decision at a time. The stream is cut where the
 // input says.
 //
 // CHECKed: the server lives; each command is answered by exactly one whole reply (errors included)
@@ -19,19 +19,17 @@
 #include <vector>
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "base/random.h"
 #include "base/strings.h"
 #include "command_table/command_table.h"
+#include "fuzz/engine_rig.h"
 #include "fuzz/fuzz.h"
-#include "net/test_rig.h"
 
 namespace sherd::fuzz {
 
 namespace {
 
 constexpr size_t kCommandsMax = 200;
-constexpr int64_t kStartUs = 1'700'000'000'000'000;
 
 /// Takes decisions from the input; zeros when it has run out.
 class Decisions {
@@ -40,6 +38,10 @@ class Decisions {
   bool is_empty() const { return at_ == size_; }
   size_t Below(size_t bound) { return Byte() % bound; }
   uint8_t Byte() { return at_ < size_ ? data_[at_++] : 0; }
+  size_t Word() {
+    const size_t high = Byte();
+    return high << 8 | Byte();
+  }
   std::string Bytes(size_t count) {
     std::string bytes;
     while (count-- > 0 && at_ < size_) bytes += static_cast<char>(data_[at_++]);
@@ -196,7 +198,7 @@ bool IsKeyPosition(const CommandSpec& spec, int position) {
 
 std::vector<std::string> Command(Decisions& decisions) {
   static const std::vector<const CommandSpec*> candidates = Candidates();
-  const CommandSpec& spec = *candidates[decisions.Byte() % candidates.size()];
+  const CommandSpec& spec = *candidates[decisions.Word() % candidates.size()];
   const std::string_view full_name = spec.full_name;
   if (full_name == "debug") return DebugCommand(decisions);
   std::vector<std::string> words;
@@ -219,22 +221,6 @@ std::vector<std::string> Command(Decisions& decisions) {
   return words;
 }
 
-/// One clock and one server for all inputs; never destroyed, as libFuzzer ends by exit().
-FakeClock& TheClock() {
-  static FakeClock* const clock = new FakeClock();
-  return *clock;
-}
-test::ServerRig& Rig() {
-  static test::ServerRig* const rig = [] {
-    auto* made = new test::ServerRig({.workers = 1, .shards = 4});
-    made->engine().options().enable_debug_command.Set(engine::kDebugYes);
-    // Bounds what SETRANGE and APPEND build and what LCS takes for its table.
-    made->engine().options().proto_max_bulk_len.Set(2500);
-    return made;
-  }();
-  return *rig;
-}
-
 void CheckReplies(std::string_view output, size_t commands) {
   size_t replies = 0;
   while (!output.empty()) {
@@ -245,15 +231,6 @@ void CheckReplies(std::string_view output, size_t commands) {
     replies++;
   }
   CHECK_MSG(replies == commands, "not every command was answered exactly once");
-}
-
-void CheckNothingIsLeft(test::ServerRig& rig, size_t used_before) {
-  rig.Validate();
-  test::DetachedClient cleaner(rig, 0);
-  CHECK(cleaner.Run(test::Line({"FLUSHALL"})) == "+OK\r\n");
-  rig.FreeDeferred();
-  rig.Validate();
-  CHECK_MSG(rig.UsedBytes() == used_before, "memory is missing after FLUSHALL");
 }
 
 /// Sample inputs: noise makes good programs.

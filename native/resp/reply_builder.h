@@ -240,6 +240,11 @@ class BulkWriter {
     std::memcpy(out, "\r\n", 2);
     cursor_ = out + 2;
   }
+  /// The number as a bulk string.
+  void AddInteger(int64_t value) {
+    char digits[kInt64CharsMax];
+    Add({digits, FormatInt64(value, digits)});
+  }
 
  private:
   void Refill(size_t needed) {

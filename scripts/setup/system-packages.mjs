@@ -16,6 +16,7 @@ const RUNTIME_PACKAGES = [
   { name: 'make', present: () => findProgram('make') !== undefined },
   { name: 'cmake', present: () => findProgram('cmake') !== undefined },
   { name: 'libmimalloc-dev', present: () => hasHeader('mimalloc.h') || mimallocInItsOwnFolder() },
+  { name: 'liblzf-dev', present: () => hasHeader('lzf.h') || hasHeader('liblzf/lzf.h') },
 ];
 
 /** What the tests need on top. The sanitizers' libraries come with g++. */

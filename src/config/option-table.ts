@@ -27,7 +27,6 @@ interface Extra {
 const ACL = 'access control lists do not exist yet';
 const AOF = 'the append-only file does not exist yet';
 const CLUSTER = 'cluster mode does not exist yet';
-const COLLECTIONS = 'the data type does not exist yet';
 const DEFRAG = 'active defragmentation does not exist yet';
 const EVICTION = 'eviction does not exist yet: the limit is not enforced';
 const LATENCY = 'latency figures are not recorded yet';
@@ -236,7 +235,7 @@ const ENGINE_OPTIONS_ROWS: readonly OptionRow[] = [
   memory('zset-max-listpack-value', 0n, MAX_INT64, 64, { alias: 'zset-max-ziplist-value', by: 'engine' }),
   integer('list-max-listpack-size', MIN_INT32, MAX_INT32, -2, { alias: 'list-max-ziplist-size', by: 'engine' }),
   integer('list-compress-depth', 0n, MAX_INT32, 0, { by: 'engine' }),
-  memory('hll-sparse-max-bytes', 0n, MAX_INT64, 3000, { not: COLLECTIONS }),
+  memory('hll-sparse-max-bytes', 0n, MAX_INT64, 3000, { by: 'engine' }),
   memory('stream-node-max-bytes', 0n, MAX_INT64, 4096, { by: 'engine' }),
   integer('stream-node-max-entries', 0n, MAX_INT64, 100, { by: 'engine' }),
   integer('tracking-table-max-keys', 0n, MAX_INT64, 1000000, { not: 'client-side caching does not exist yet' }),

@@ -37,6 +37,20 @@ function asksForKeysOfOneWord(args: readonly Buffer[]): boolean {
   return rest.length === 3 && fullName(rest).startsWith('command|getkeys');
 }
 
+/** DEBUG OBJECT of a list, whatever its encoding, without the figures that depend on it. */
+function isDebugListLine(frame: string): boolean {
+  return /^\+Value at:0x[0-9a-f]+ refcount:1 encoding:(quicklist|listpack) (serializedlength:\d+ )?lru:\d+ lru_seconds_idle:\d+( ql_nodes:\d+ ql_avg_node:[\d.]+ ql_listpack_max:-?\d+ ql_compressed:[01] ql_uncompressed_size:\d+)?\r\n$/.test(
+    frame,
+  );
+}
+
+/** Whether an encoding (OBJECT ENCODING's frame) is what 7.2 says where the oracle still says another. */
+export function isNewerEncoding(oracle: string, subject: string, type: string): boolean {
+  const change = [oracle, subject].map((frame) => frame.split('\r\n')[1]).join(' ');
+  if (type === 'list') return change === 'quicklist listpack';
+  return type === 'set' && ['hashtable listpack', 'intset listpack', 'intset hashtable'].includes(change);
+}
+
 /** An array of simple strings that begins with Redis's line and ends with the entry for HELP itself. */
 function isHelp(frame: string): boolean {
   return /^\*\d+\r\n\+[A-Z]+ <subcommand> \[<arg> \[value\] \[opt\] \.\.\.\]\. Subcommands are:\r\n(\+[^\r\n]*\r\n)*\+HELP\r\n\+ {4}Prints? this help\.\r\n$/.test(
@@ -52,7 +66,7 @@ function flagsWithoutNoEvict(frame: string): string {
 
 /** `serializedlength` of a DEBUG OBJECT line, and the line without it, without the address and the LRU figures. */
 function debugObjectLine(frame: string): { form: string; length: number } | undefined {
-  const match = /^\+Value at:0x[0-9a-f]+ (refcount:\d+ encoding:(?:raw|embstr)) serializedlength:(\d+) lru:\d+ lru_seconds_idle:\d+\r\n$/.exec(
+  const match = /^\+Value at:0x[0-9a-f]+ (refcount:\d+ encoding:[a-z]+) serializedlength:(\d+) lru:\d+ lru_seconds_idle:\d+\r\n$/.exec(
     frame,
   );
   return match ? { form: match[1] as string, length: Number(match[2]) } : undefined;
@@ -76,6 +90,72 @@ export const ACCEPTED: readonly Accepted[] = [
       asksForKeysOfOneWord(args) &&
       /^-ERR (wrong number of arguments for|Invalid number of arguments specified for)/.test(oracle) &&
       /^-ERR (The command has no key arguments|Invalid command specified|Invalid number of arguments)/.test(subject),
+  },
+  {
+    id: 'bit-ranges-of-missing-keys',
+    kind: 'redis-7.2',
+    reason: 'BITCOUNT and BITPOS look at their range before the key since 7.2; the oracle looks at the key first',
+    commands: ['bitcount', 'bitpos'],
+    matches: ({ oracle, subject }) =>
+      /^(:(0|-1)\r\n$|-WRONGTYPE)/.test(oracle) && /^-ERR (syntax error|value is not an integer or out of range)\r\n$/.test(subject),
+  },
+  {
+    id: 'rank-with-score',
+    kind: 'redis-7.2',
+    reason: 'ZRANK and ZREVRANK take WITHSCORE since 7.2; the oracle knows no third argument',
+    commands: ['zrank', 'zrevrank'],
+    matches: ({ args, oracle, subject }) =>
+      args.length === 4 &&
+      oracle.startsWith('-ERR wrong number of arguments') &&
+      (/^-(ERR syntax error|WRONGTYPE)/.test(subject) || /^(\*|_)/.test(subject)),
+  },
+  {
+    id: 'encodings-of-small-sets',
+    kind: 'redis-7.2',
+    reason: 'small sets that hold a text are listpacks since 7.2, and many words at once make no intset',
+    commands: ['object|encoding'],
+    matches: ({ oracle, subject }) => isNewerEncoding(oracle, subject, 'set'),
+  },
+  {
+    id: 'encodings-of-small-sets-in-debug',
+    kind: 'redis-7.2',
+    reason: 'the same in DEBUG OBJECT',
+    commands: ['debug'],
+    matches: ({ oracle, subject }) =>
+      / encoding:(hashtable|intset) /.test(oracle) && / encoding:(listpack|hashtable) /.test(subject),
+  },
+  {
+    id: 'lists-of-one-listpack',
+    kind: 'redis-7.2',
+    reason: 'short lists are a bare listpack since 7.2; in the oracle every list is a quicklist',
+    commands: ['object|encoding'],
+    matches: ({ oracle, subject }) => isNewerEncoding(oracle, subject, 'list'),
+  },
+  {
+    id: 'lists-of-one-listpack-in-debug',
+    kind: 'redis-7.2',
+    reason: 'the same in DEBUG OBJECT; and a list that was a listpack first has its nodes cut elsewhere',
+    commands: ['debug'],
+    matches: ({ oracle, subject }) => isDebugListLine(oracle) && isDebugListLine(subject),
+  },
+  {
+    id: 'lpos-rank-without-twin',
+    kind: 'redis-7.2',
+    reason: 'LPOS refuses the RANK whose negative does not exist since 7.2, before it looks at later options',
+    commands: ['lpos'],
+    matches: ({ args, subject }) =>
+      subject.startsWith('-ERR value is out of range, value must between -9223372036854775807 and') &&
+      args.some((word) => word.toString('latin1') === '-9223372036854775808'),
+  },
+  {
+    id: 'getkeys-of-rank-with-score',
+    kind: 'redis-7.2',
+    reason: 'the same in COMMAND GETKEYS and GETKEYSANDFLAGS, which look at the arity',
+    commands: ['command|getkeys', 'command|getkeysandflags'],
+    matches: ({ args, oracle, subject }) =>
+      /^z(rev)?rank$/i.test((args[args.length - 4] ?? Buffer.alloc(0)).toString('latin1')) &&
+      oracle === '-ERR Invalid number of arguments specified for command\r\n' &&
+      subject.startsWith('*1\r\n'),
   },
   {
     id: 'hscan-novalues',
@@ -111,6 +191,25 @@ export const ACCEPTED: readonly Accepted[] = [
       const [theirs, ours] = [debugObjectLine(oracle), debugObjectLine(subject)];
       return theirs !== undefined && ours !== undefined && theirs.form === ours.form && theirs.length < ours.length;
     },
+  },
+  {
+    id: 'half-opcodes-of-hyperloglogs',
+    kind: 'sherd',
+    reason: 'a sparse HyperLogLog that ends within an opcode is corrupt; Redis reads the zero byte behind it',
+    commands: ['pfadd'],
+    matches: ({ oracle, subject }) =>
+      /^:[01]\r\n$/.test(oracle) && subject === '-INVALIDOBJ Corrupted HLL object detected\r\n',
+  },
+  {
+    id: 'places-stored-twice',
+    kind: 'sherd',
+    reason:
+      'GEORADIUS and GEORADIUSBYMEMBER with STORE or STOREDIST twice, or with a destination of this name: where keys ' +
+      'are is told by the key specs, which see the first of each; Redis lets the last one win',
+    commands: ['georadius', 'georadiusbymember'],
+    matches: ({ args, subject }) =>
+      subject === '-ERR syntax error\r\n' &&
+      args.filter((argument) => /^store(dist)?$/i.test(argument.toString('latin1'))).length > 1,
   },
   {
     id: 'help-texts',

@@ -10,6 +10,8 @@ import type { Comparison } from './rules.js';
 /** Two clocks read one after the other, on a machine that may be busy. */
 const CLOCK_TOLERANCE_MS = 3_000n;
 const CLOCK_TOLERANCE_SEC = 4n;
+/** Twice the last digit of a distance. */
+const DISTANCE_TOLERANCE = 0.0002;
 
 export function isSame(rule: Comparison, left: Buffer, right: Buffer): boolean {
   if (left.equals(right)) return true;
@@ -30,6 +32,10 @@ export function isSame(rule: Comparison, left: Buffer, right: Buffer): boolean {
       return isSortedSame(a, b, 1);
     case 'sorted-pairs':
       return isSortedSame(a, b, 2);
+    case 'doubles':
+      return isNumberSame(a, b, 0);
+    case 'distances':
+      return isNumberSame(a, b, DISTANCE_TOLERANCE);
     case 'kind':
       return true;
     case 'shape':
@@ -92,6 +98,23 @@ function isSortedSame(a: RespValue, b: RespValue, size: number): boolean {
   const left = parts(a)?.sort();
   const right = parts(b)?.sort();
   return left !== undefined && right !== undefined && left.join('\n') === right.join('\n');
+}
+
+/** The number that a text is, if it is a finite one in decimal. */
+function numberOf(value: RespValue): number | undefined {
+  const text = value.kind === 'double' ? value.text : value.kind === 'bulk' ? value.bytes.toString('latin1') : '';
+  return /^-?\d+(\.\d+)?(e[+-]?\d+)?$/.test(text) ? Number(text) : undefined;
+}
+
+/** Equal trees, but for how numbers are written and how far they may be apart. */
+function isNumberSame(a: RespValue, b: RespValue, tolerance: number): boolean {
+  if (a.kind === 'array' && b.kind === 'array') {
+    return a.items.length === b.items.length && a.items.every((item, at) => isNumberSame(item, b.items[at] as RespValue, tolerance));
+  }
+  if (a.kind !== b.kind) return false;
+  if (canonical(a) === canonical(b)) return true;
+  const [left, right] = [numberOf(a), numberOf(b)];
+  return left !== undefined && right !== undefined && Math.abs(left - right) <= tolerance;
 }
 
 function isShapeSame(a: RespValue, b: RespValue): boolean {

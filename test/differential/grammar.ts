@@ -99,12 +99,15 @@ const FAMILY_SOURCES: Record<string, { group: string } | { names: string[] }> = 
   sets: { group: 'set' },
   hashes: { group: 'hash' },
   zsets: { group: 'sorted-set' },
+  geo: { group: 'geo' },
   bitmaps: { group: 'bitmap' },
   hyperloglogs: { group: 'hyperloglog' },
 };
 
 /** Families that Sherd has now. A new family joins the gate and the soak by its name here. */
-export const EXISTING_FAMILIES = ['strings', 'keys', 'connection', 'server', 'hashes'];
+export const EXISTING_FAMILIES = [
+  'strings', 'keys', 'connection', 'server', 'bitmaps', 'hyperloglogs', 'sets', 'zsets', 'geo', 'lists', 'hashes',
+];
 
 export const FAMILIES: ReadonlyMap<string, string[]> = new Map(
   Object.entries(FAMILY_SOURCES).map(([family, source]) => [

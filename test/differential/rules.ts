@@ -5,6 +5,8 @@
  * A command without a row here is generated from the grammar, mutated, and compared byte by byte.
  */
 import type { Prng } from './prng.js';
+import { setRows } from './set-rules.js';
+import { sortedSetRows } from './sorted-set-rules.js';
 import { edgeInteger, randomKey, randomPattern, randomString } from './values.js';
 
 /**
@@ -12,6 +14,8 @@ import { edgeInteger, randomKey, randomPattern, randomString } from './values.js
  * - exact: equal bytes.
  * - sorted: arrays and sets whose order is free; equal as multisets.
  * - sorted-pairs: the same for names followed by values (a map in RESP3, a flat array in RESP2).
+ * - doubles: numbers may be written differently: 7.0 prints all 17 digits of a double, 7.2 the shortest text.
+ * - distances: the same, and texts with four digits behind the point may differ by the last one's rounding.
  * - kind: errors equal byte by byte; otherwise only the frame's own type is compared.
  * - shape: errors equal byte by byte; otherwise the same types, whatever the values and lengths.
  * - ttl-ms, ttl-sec: integers that the two servers read from their clocks at different moments.
@@ -21,6 +25,8 @@ export type Comparison =
   | 'exact'
   | 'sorted'
   | 'sorted-pairs'
+  | 'doubles'
+  | 'distances'
   | 'kind'
   | 'shape'
   | 'ttl-ms'
@@ -49,7 +55,6 @@ export interface GenerateContext {
 }
 
 const BLOCKS = 'blocks its connection: the blocking harness covers it';
-const RANDOM_CHOICE = 'picks at random: its own check belongs to the family that brings it';
 
 /** Ids that no client has: small random ones could hit the harness's own connections. */
 const NO_CLIENT_IDS = ['0', '-1', '999999999', '9223372036854775807', '9223372036854775808', 'abc', '', '1e3'];
@@ -61,9 +66,12 @@ export const SAFE_OPTIONS: Record<string, { initial: string; values: string[] }>
   'lfu-decay-time': { initial: '1', values: ['0', '5', '-1', '9223372036854775808'] },
   'hash-max-listpack-entries': { initial: '128', values: ['0', '512', '-1', '1kb', '9223372036854775807'] },
   'hash-max-listpack-value': { initial: '64', values: ['0', '4', '16', '-1', '1mb'] },
-  'set-max-intset-entries': { initial: '512', values: ['1', '0', '-5', 'nan'] },
+  'set-max-intset-entries': { initial: '512', values: ['1', '8', '30', '0', '-5', 'nan'] },
+  'hll-sparse-max-bytes': { initial: '3000', values: ['0', '40', '300', '1kb', '16000', '-1', 'abc'] },
+  'zset-max-listpack-entries': { initial: '128', values: ['8', '9', '20', '1kb', '-1'] },
   'zset-max-listpack-value': { initial: '64', values: ['1', '4mb', '-1'] },
-  'list-max-listpack-size': { initial: '-2', values: ['-5', '-6', '128', '0', 'x'] },
+  'list-max-listpack-size': { initial: '-2', values: ['-5', '-6', '-1', '128', '0', '1', '2', '4', '9', 'x'] },
+  'list-compress-depth': { initial: '0', values: ['1', '2', '-1', '3', '2147483648'] },
   'slowlog-max-len': { initial: '128', values: ['0', '1', '-1', '9223372036854775808'] },
   'latency-monitor-threshold': { initial: '0', values: ['100', '-1', ' 5'] },
   'lazyfree-lazy-user-del': { initial: 'no', values: ['yes', 'no', 'YES', 'true', '1', ''] },
@@ -90,7 +98,17 @@ function pick<T>(prng: Prng, ...choices: T[]): T {
 
 function debugArguments(prng: Prng): (Buffer | string)[] {
   const bit = (): string => pick(prng, '0', '1');
-  switch (prng.below(10)) {
+  switch (prng.below(11)) {
+    case 10:
+      return pick(
+        prng,
+        ['QUICKLIST-PACKED-THRESHOLD', pick(prng, '100b', '30', '1kb', '0', '0', '4gb', '-1', 'abc', '1GB', '')],
+        ['LISTPACK'],
+        ['QUICKLIST'],
+        ['LISTPACK', 'nosuchkey'],
+        ['QUICKLIST', 'nosuchkey', pick(prng, '0', '1', 'x')],
+        ['QUICKLIST', 'nosuchkey', '1', '2'],
+      );
     case 0:
       return ['DIGEST'];
     case 1:
@@ -283,6 +301,91 @@ function clientListArguments(prng: Prng): string[] {
   );
 }
 
+/** Near bits mostly, so that commands meet; the generator keeps the far ones out that cost memory. */
+function bitOffset(prng: Prng, mayCountFields: boolean): string | Buffer {
+  if (prng.chance(0.08)) return edgeInteger(prng);
+  const offset = String(prng.chance(0.8) ? prng.below(100) : prng.below(20_000));
+  return mayCountFields && prng.chance(0.3) ? `#${prng.chance(0.9) ? prng.below(30) : edgeInteger(prng).toString()}` : offset;
+}
+
+function bitValue(prng: Prng): string | Buffer {
+  return prng.chance(0.95) ? pick(prng, '0', '1', '1') : edgeInteger(prng);
+}
+
+function bitPosArguments(prng: Prng): (Buffer | string)[] {
+  const place = (): string | Buffer => (prng.chance(0.9) ? String(prng.between(-30, 60)) : edgeInteger(prng));
+  const range = [place(), place(), pick(prng, 'BYTE', 'BIT', 'bit', 'bits')].slice(0, prng.below(4));
+  return [randomKey(prng), bitValue(prng), ...range];
+}
+
+function bitFieldArguments(prng: Prng, operations: string[]): (Buffer | string)[] {
+  const type = (): string => {
+    if (prng.chance(0.05)) return pick(prng, 'u64', 'i65', 'u0', 'i0', 'U8', 'i', '8', '', 'u-1', 'i08', 'i64 ');
+    return pick(prng, 'i', 'u') + String(prng.pick([1, 2, 3, 4, 5, 7, 8, 8, 9, 13, 16, 31, 32, 33, 57, 62, 63]));
+  };
+  const operand = (): string | Buffer => {
+    if (prng.chance(0.25)) return edgeInteger(prng);
+    return String(prng.chance(0.7) ? prng.between(-200, 200) : prng.between(-(2 ** 40), 2 ** 40));
+  };
+  const line: (Buffer | string)[] = [randomKey(prng)];
+  for (let left = prng.below(6); left > 0; left--) {
+    const operation = prng.pick(operations);
+    line.push(prng.chance(0.8) ? operation : operation.toLowerCase());
+    if (operation === 'OVERFLOW') line.push(pick(prng, 'WRAP', 'SAT', 'FAIL', 'sat', prng.chance(0.1) ? 'never' : 'fail'));
+    else line.push(prng.chance(0.1) ? 'i64' : type(), bitOffset(prng, true));
+    if (operation === 'SET' || operation === 'INCRBY') line.push(operand());
+  }
+  return line;
+}
+
+/** Numbers from a small and a large range: registers are hit again, and sketches grow until they are dense. */
+function pfAddArguments(prng: Prng): (Buffer | string)[] {
+  const bound = prng.pick([50, 5_000, 1_000_000]);
+  const count = prng.pick([0, 1, 2, 5, 30, 30]);
+  const element = (): string | Buffer => (prng.chance(0.05) ? randomString(prng) : String(prng.below(bound)));
+  return [randomKey(prng), ...Array.from({ length: count }, element)];
+}
+
+/** Mostly from a few, so that searches and removals find something. */
+function listElement(prng: Prng): string | Buffer {
+  return prng.chance(0.6) ? pick(prng, 'a', 'b', 'c', '1', '2', '-5', '4096', 'xx', '') : randomString(prng);
+}
+
+function listElements(prng: Prng): (Buffer | string)[] {
+  return Array.from({ length: prng.pick([1, 1, 2, 3, 5, 12, 30]) }, () => listElement(prng));
+}
+
+function listIndex(prng: Prng): string | Buffer {
+  return prng.chance(0.9) ? String(prng.between(-25, 40)) : edgeInteger(prng);
+}
+
+/** Less often towards the middle than to an end, so that lists live on. */
+function trimArguments(prng: Prng): (Buffer | string)[] {
+  if (prng.chance(0.3)) return [randomKey(prng), listIndex(prng), listIndex(prng)];
+  return [randomKey(prng), String(prng.below(4)), String(-1 - prng.below(4))];
+}
+
+function removeArguments(prng: Prng): (Buffer | string)[] {
+  const count = prng.chance(0.9) ? String(prng.between(-3, 3)) : edgeInteger(prng);
+  return [randomKey(prng), count, listElement(prng)];
+}
+
+function multiPopArguments(prng: Prng): (Buffer | string)[] {
+  const keys = Array.from({ length: prng.between(1, 4) }, () => randomKey(prng));
+  const count = prng.chance(0.9) ? String(keys.length) : edgeInteger(prng);
+  const end = pick(prng, 'LEFT', 'RIGHT', 'left', 'Right');
+  return [count, ...keys, end, ...(prng.chance(0.5) ? ['COUNT', prng.chance(0.8) ? String(prng.between(1, 9)) : edgeInteger(prng)] : [])];
+}
+
+function positionArguments(prng: Prng): (Buffer | string)[] {
+  const line = [randomKey(prng), listElement(prng)];
+  const number = (low: number): string | Buffer => (prng.chance(0.9) ? String(prng.between(low, 4)) : edgeInteger(prng));
+  if (prng.chance(0.5)) line.push(pick(prng, 'RANK', 'rank'), number(-4));
+  if (prng.chance(0.5)) line.push('COUNT', number(0));
+  if (prng.chance(0.3)) line.push('MAXLEN', number(0));
+  return line;
+}
+
 const rows: Record<string, Rule> = {
   // ---- Data commands whose reply is not a function of the data alone ----
   keys: { compare: 'sorted', generate: (prng) => [randomPattern(prng)] },
@@ -354,6 +457,24 @@ const rows: Record<string, Rule> = {
     mutate: false,
   },
 
+  // ---- Lists ----
+  lpush: { generate: (prng) => [randomKey(prng), ...listElements(prng)], weight: 4 },
+  rpush: { generate: (prng) => [randomKey(prng), ...listElements(prng)], weight: 4 },
+  lpushx: { generate: (prng) => [randomKey(prng), ...listElements(prng)] },
+  rpushx: { generate: (prng) => [randomKey(prng), ...listElements(prng)] },
+  linsert: {
+    generate: (prng) => [randomKey(prng), pick(prng, 'BEFORE', 'AFTER', 'after'), listElement(prng), listElement(prng)],
+    weight: 2,
+  },
+  lset: { generate: (prng) => [randomKey(prng), listIndex(prng), listElement(prng)], weight: 2 },
+  lindex: { generate: (prng) => [randomKey(prng), listIndex(prng)] },
+  lrange: { generate: (prng) => [randomKey(prng), listIndex(prng), listIndex(prng)], weight: 2 },
+  lrem: { generate: removeArguments },
+  ltrim: { generate: trimArguments, weight: 0.6 },
+  lpos: { generate: positionArguments, weight: 2 },
+  lmpop: { generate: multiPopArguments },
+  lmove: { weight: 2 },
+
   // ---- Families to come ----
   blpop: { excluded: BLOCKS },
   brpop: { excluded: BLOCKS },
@@ -363,26 +484,32 @@ const rows: Record<string, Rule> = {
   bzpopmin: { excluded: BLOCKS },
   bzpopmax: { excluded: BLOCKS },
   bzmpop: { excluded: BLOCKS },
-  spop: { excluded: RANDOM_CHOICE },
-  srandmember: { compare: 'shape' },
   // Counts far below zero would never end, on either server.
   hrandfield: { compare: 'shape', generate: randomFieldArguments, mutate: false },
-  zrandmember: { compare: 'shape' },
-  sscan: { compare: 'shape' },
   hscan: { compare: 'shape', generate: hashScanArguments },
-  zscan: { compare: 'shape' },
-  smembers: { compare: 'sorted' },
-  sinter: { compare: 'sorted' },
-  sunion: { compare: 'sorted' },
-  sdiff: { compare: 'sorted' },
   hkeys: { compare: 'sorted' },
   hvals: { compare: 'sorted' },
   hgetall: { compare: 'sorted-pairs' },
-  pfdebug: { excluded: 'internal to HyperLogLog and not stable' },
+
+  // ---- Bitmaps and HyperLogLog ----
+  setbit: { generate: (prng) => [randomKey(prng), bitOffset(prng, false), bitValue(prng)], weight: 3 },
+  getbit: { generate: (prng) => [randomKey(prng), bitOffset(prng, false)] },
+  bitpos: { generate: bitPosArguments, weight: 2 },
+  bitcount: { weight: 2 },
+  bitop: { weight: 3 },
+  bitfield: { generate: (prng) => bitFieldArguments(prng, ['GET', 'SET', 'INCRBY', 'INCRBY', 'OVERFLOW']), weight: 4 },
+  bitfield_ro: { generate: (prng) => bitFieldArguments(prng, ['GET', 'GET', 'GET', 'GET', 'SET', 'OVERFLOW']) },
+  pfadd: { generate: pfAddArguments, weight: 5 },
+  pfcount: { weight: 2 },
+  pfmerge: { weight: 2 },
+  pfdebug: {
+    generate: (prng) => [pick(prng, 'GETREG', 'decode', 'DECODE', 'Encoding', 'TODENSE', 'other', ''), randomKey(prng)],
+    weight: 0.5,
+  },
   pfselftest: { excluded: 'takes seconds' },
 };
 
-const RULES = new Map(Object.entries(rows));
+const RULES = new Map(Object.entries({ ...rows, ...setRows, ...sortedSetRows }));
 const NO_RULE: Rule = {};
 
 export function ruleOf(name: string): Rule {

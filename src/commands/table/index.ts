@@ -4,10 +4,18 @@
  * The flat order (a container directly before its subcommands) is the order of the native CommandId values, so an
  * index here and an id there mean the same command. Adding a command may shift ids; they are never stored.
  */
+import { bitmapCommands } from './bitmap.js';
 import { connectionCommands } from './connection.js';
+import { valueCommands } from './generic-values.js';
 import { genericCommands } from './generic.js';
+import { geoCommands } from './geo.js';
 import { hashCommands } from './hash.js';
+import { hyperloglogCommands } from './hyperloglog.js';
+import { listCommands } from './list.js';
 import { serverCommands } from './server.js';
+import { setCommands } from './set.js';
+import { sortedSetCommands } from './sorted-set.js';
+import { streamCommands } from './stream.js';
 import { stringCommands } from './string.js';
 import type { Command } from './types.js';
 
@@ -17,8 +25,16 @@ export * from './types.js';
 export const COMMANDS: readonly Command[] = [
   ...connectionCommands,
   ...stringCommands,
+  ...listCommands,
+  ...setCommands,
   ...hashCommands,
+  ...sortedSetCommands,
+  ...streamCommands,
+  ...geoCommands,
+  ...bitmapCommands,
+  ...hyperloglogCommands,
   ...genericCommands,
+  ...valueCommands,
   ...serverCommands,
 ];
 

@@ -91,6 +91,8 @@ export const COMMAND_GROUPS = {
   'sorted-set': 'Sorted sets',
   stream: 'Streams',
   geo: 'Places',
+  bitmap: 'Bitmaps',
+  hyperloglog: 'HyperLogLog',
   generic: 'Keys',
   server: 'Server',
 } as const;
