@@ -49,7 +49,7 @@ inline bool ParseCollectionScan(engine::CommandContext& ctx, CollectionScan* sca
       scan->has_pattern = scan->pattern != "*";
       continue;
     }
-    ctx.reply.Error(engine::errors::kSyntax);
+    ctx.reply.Error(ScanOptionError(ctx.args[i]));
     return false;
   }
   return true;

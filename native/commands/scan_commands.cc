@@ -100,7 +100,7 @@ bool ParseScan(CommandContext& ctx, ScanOptions* options) {
       options->type = ctx.args[i + 1];
       options->has_type = true;
     } else {
-      ctx.reply.Error(engine::errors::kSyntax);
+      ctx.reply.Error(ScanOptionError(ctx.args[i]));
       return false;
     }
   }
@@ -260,6 +260,11 @@ bool ParseScanCursor(std::string_view text, uint64_t* cursor) {
   if (*end != '\0' || errno == ERANGE) return false;
   *cursor = value;
   return true;
+}
+
+std::string_view ScanOptionError(std::string_view option) {
+  return EqualsIgnoreCase(option, "novalues") ? "ERR NOVALUES option can only be used in HSCAN"
+                                              : engine::errors::kSyntax;
 }
 
 std::span<const HandlerRow> ScanHandlers() { return kHandlers; }

@@ -469,7 +469,7 @@ bool ParseScanOptions(CommandContext& ctx, ScanOptions* options) {
       options->has_pattern = options->pattern != "*";
       continue;
     }
-    ctx.reply.Error(errors::kSyntax);
+    ctx.reply.Error(ScanOptionError(ctx.args[i]));
     return false;
   }
   return true;

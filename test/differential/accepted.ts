@@ -158,10 +158,10 @@ export const ACCEPTED: readonly Accepted[] = [
       subject.startsWith('*1\r\n'),
   },
   {
-    id: 'hscan-novalues',
+    id: 'scan-novalues',
     kind: 'redis-7.2',
-    reason: 'HSCAN takes NOVALUES since 7.4',
-    commands: ['hscan'],
+    reason: 'HSCAN takes NOVALUES since 7.4, and the others have an error of its own for it',
+    commands: ['hscan', 'scan', 'sscan', 'zscan'],
     matches: ({ args, oracle }) =>
       oracle === '-ERR syntax error\r\n' && args.some((word) => word.toString('latin1').toLowerCase() === 'novalues'),
   },
