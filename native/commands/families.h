@@ -28,6 +28,9 @@ std::span<const engine::HandlerRow> SetCombineHandlers();
 std::span<const engine::HandlerRow> HashHandlers();
 /// Sorted sets: member by member: sorted_set_commands.cc; ranges: sorted_set_range_commands.cc; unions
 /// and their kin: sorted_set_combine_commands.cc.
+/// Hashes: hash_commands.cc. Their fields' times to live: hash_field_ttl_commands.cc.
+std::span<const engine::HandlerRow> HashFieldTtlHandlers();
+/// Sorted sets: sorted_set_commands.cc.
 std::span<const engine::HandlerRow> SortedSetHandlers();
 std::span<const engine::HandlerRow> SortedSetRangeHandlers();
 std::span<const engine::HandlerRow> SortedSetCombineHandlers();

@@ -30,6 +30,7 @@ const engine::HandlerTable& Handlers() {
         SetHandlers(),
         SetCombineHandlers(),
         HashHandlers(),
+        HashFieldTtlHandlers(),
         SortedSetHandlers(),
         SortedSetRangeHandlers(),
         SortedSetCombineHandlers(),

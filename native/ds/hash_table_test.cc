@@ -147,6 +147,17 @@ TEST(hash_table_random_position_reaches_all) {
   for (const auto& [key, count] : hits) EXPECT_TRUE(count > 700 && count < 1300);
 }
 
+TEST(hash_table_walk_meets_every_entry_once_and_stops) {
+  Fixture fixture;
+  for (uint64_t key = 0; key < 5000; key++) fixture.Add(key, 0);
+  std::set<uint64_t> seen;
+  fixture.table.ForEach([&](const Item* item) { return seen.insert(item->key).second; });
+  EXPECT_EQ(seen.size(), 5000u);
+  size_t visits = 0;
+  fixture.table.ForEach([&](const Item*) { return ++visits < 100; });
+  EXPECT_EQ(visits, 100u);
+}
+
 TEST(hash_table_marks_survive_splits_and_moves) {
   Fixture fixture;
   for (uint64_t key = 0; key < 20000; key++) {

@@ -82,7 +82,7 @@ class NameIndex {
   void Resize(SlabHeap& heap, size_t capacity) {
     T** items = nullptr;
     if (capacity > 0) items = static_cast<T**>(heap.Allocate(capacity * sizeof(T*)));
-    if (size_ > 0) std::memcpy(items, items_, size_ * sizeof(T*));
+    if (items != nullptr && size_ > 0) std::memcpy(items, items_, size_ * sizeof(T*));
     if (items_ != nullptr) heap.Free(items_, capacity_ * sizeof(T*));
     items_ = items;
     capacity_ = capacity;

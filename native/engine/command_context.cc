@@ -2,6 +2,7 @@
 #include "engine/command_context.h"
 
 #include "base/strings.h"
+#include "engine/field_expiry.h"
 
 namespace sherd::engine {
 
@@ -34,14 +35,24 @@ void ExpireKey(Engine& engine, WorkerCounters* counters, int db, const Key& key,
   }
 }
 
+Handle CommandContext::ExpireDue(int db_index, const Key& key, Handle handle) {
+  Keyspace& space = keyspace(key);
+  const Entry& entry = *handle.entry();
+  if (space.IsExpired(entry, now_ms)) {
+    ExpireKey(engine, counters, db_index, key, handle);
+    SignalModifiedIn(db_index, key);
+    return {};
+  }
+  if (!entry.has_field_expiry() || NextFieldExpiry(entry) >= now_ms) return handle;
+  ExpireHashFields(engine, db_index, key, handle, now_ms);
+  SignalModifiedIn(db_index, key);
+  return space.Find(db_index, key);
+}
+
 Handle CommandContext::LookupIn(int db_index, const Key& key, uint32_t flags) {
   Keyspace& space = keyspace(key);
   Handle handle = space.Find(db_index, key);
-  if (handle && handle.mark() && space.IsExpired(*handle.entry(), now_ms)) {
-    ExpireKey(engine, counters, db_index, key, handle);
-    SignalModifiedIn(db_index, key);
-    handle = {};
-  }
+  if (handle && handle.mark()) handle = ExpireDue(db_index, key, handle);
   if (!handle) {
     if ((flags & kNoStats) == 0) {
       counters->keyspace_misses.Increment();

@@ -65,7 +65,8 @@ class CommandContext {
   Keyspace& keyspace(ShardId shard) { return engine.keyspace(shard); }
   Options& options() { return engine.options(); }
 
-  // ---- Lookup. Expired keys are deleted (and reported) and count as missing. ----
+  // ---- Lookup. Expired keys are deleted (and reported) and count as missing; so are expired fields of a
+  // hash, a bounded number at a time (HashValue hides the rest). ----
 
   /// For commands that only read. Empty handle: no such key.
   Handle LookupRead(const Key& key, uint32_t flags = kLookupDefault) { return LookupIn(db, key, flags); }
@@ -174,7 +175,9 @@ class CommandContext {
   bool ArgIs(size_t index, std::string_view word) const;  // letter case ignored
 
  private:
-  void ExpireNow(int db_index, const Key& key, Handle handle);
+  /// Deletes the key, or fields of the hash there, if their time has come. Returns the key's handle, empty
+  /// when it is gone.
+  Handle ExpireDue(int db_index, const Key& key, Handle handle);
 
   int64_t dirty_ = 0;
   bool propagated_ = false;

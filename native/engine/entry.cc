@@ -45,6 +45,7 @@ const char* EncodingName(Encoding encoding) {
     case Encoding::kQuickList: return "quicklist";
     case Encoding::kStream: return "stream";
     case Encoding::kListPack: return "listpack";
+    case Encoding::kListPackEx: return "listpackex";
   }
   return "unknown";
 }

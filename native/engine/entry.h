@@ -45,7 +45,7 @@ enum class Type : uint8_t {
 /// Encodings, numbered as Redis's OBJ_ENCODING_*.
 enum class Encoding : uint8_t {
   kRaw = 0, kInt = 1, kHashTable = 2, kIntSet = 6, kSkipList = 7, kEmbStr = 8, kQuickList = 9,
-  kStream = 10, kListPack = 11,
+  kStream = 10, kListPack = 11, kListPackEx = 12,
 };
 
 /// A string too large to be inline: a block that output queues may refer to while it is being sent.

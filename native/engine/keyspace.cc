@@ -491,6 +491,7 @@ void Keyspace::Validate() {
     database.table.VisitBuckets(0, database.table.bucket_count(), [&](Handle handle) {
       const Entry& entry = *handle.entry();
       CHECK(handle.mark() == entry.may_expire());
+      CHECK(entry.has_field_expiry() == (NextFieldExpiry(entry) != kNoExpiry));
       expires += entry.has_expiry() ? 1 : 0;
       field_expires += entry.has_field_expiry() ? 1 : 0;
       if (IsCollection(entry)) OpsOf(entry.type()).validate(entry.encoding(), entry.payload());

@@ -85,6 +85,10 @@ struct AccessClock {
   int lfu_decay_minutes = 1;
 };
 
+/// When the first field of a hash with kHasFieldExpiry expires, in unix ms; kNoExpiry for other entries.
+/// O(1). Defined in field_expiry.cc.
+int64_t NextFieldExpiry(const Entry& entry);
+
 class alignas(128) Keyspace {
  public:
   /// `initial_clock` is the 24-bit clock that new entries start with, kept up to date by the workers.
@@ -158,7 +162,7 @@ class alignas(128) Keyspace {
   /// Looks at up to `max_buckets` buckets of one database for keys past their time and hands each to
   /// `expire(db, Key)`, which deletes it (and tells whoever must know). Returns how many buckets it
   /// looked at (less than asked: the database has none left with an expiry). Hashes with fields that
-  /// expire are handed to `expire_fields(db, name)`.
+  /// are due are handed to `expire_fields(db, name)`.
   template <class Expire, class ExpireFields>
   size_t ExpireCycle(int db, int64_t now_ms, size_t max_buckets, Expire&& expire,
                      ExpireFields&& expire_fields);
@@ -241,7 +245,7 @@ size_t Keyspace::ExpireCycle(int db_index, int64_t now_ms, size_t max_buckets, E
         expired.emplace_back(entry.key());
         return;
       }
-      if (entry.has_field_expiry()) with_fields.emplace_back(entry.key());
+      if (entry.has_field_expiry() && NextFieldExpiry(entry) < now_ms) with_fields.emplace_back(entry.key());
       if (!entry.has_expiry()) return;
       const int64_t ttl_ms = entry.expiry_ms() - now_ms;
       database.average_ttl_ms = database.average_ttl_ms == 0

@@ -173,6 +173,8 @@ class StreamBuilder {
 
   bool AddNode(StreamId master, std::string_view bytes) { return stream_->log.AppendNode(heap_, master, bytes); }
   bool SetIds(const Ids& ids);
+  /// As Stream::CountUpTo, for formats that do not say how far a group has read.
+  int64_t CountUpTo(StreamId id) const { return stream_->CountUpTo(id); }
   /// `entries_read` -1: unknown. Null: the name is taken.
   StreamGroup* AddGroup(std::string_view name, StreamId last_id, int64_t entries_read);
   bool AddPending(StreamGroup* group, StreamId id, int64_t delivery_time_ms, uint64_t delivery_count);

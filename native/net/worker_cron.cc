@@ -52,7 +52,7 @@ void Worker::Cron() {
     for (int db = 0; db < engine_.database_count(); db++) {
       const engine::DatabaseCounters& counters = engine_.database_counters(id, db);
       // Five and a half keys a bucket; the cycle itself stops at the real count.
-      if (counters.expires.Get() > 0) buckets += counters.keys.Get() / 5 + 1;
+      if (counters.expires.Get() + counters.field_expires.Get() > 0) buckets += counters.keys.Get() / 5 + 1;
     }
   }
   if (engine_.active_expire.load(std::memory_order_relaxed)) {
@@ -116,6 +116,8 @@ bool Worker::ExpireDatabase(engine::ShardId shard, int db, int64_t deadline_ns) 
   if (left > expire_buckets_left_) left = expire_buckets_left_;
   while (left > 0) {
     const size_t step = left < kExpireStep ? left : kExpireStep;
+    const uint64_t first_bucket = space.db(db).expire_bucket;
+    bool is_late = false;
     const size_t looked = space.ExpireCycle(
         db, now_ms_, step,
         [&](int db_index, std::string_view name) {
@@ -124,10 +126,20 @@ bool Worker::ExpireDatabase(engine::ShardId shard, int db, int64_t deadline_ns) 
           if (handle) engine::ExpireKey(engine_, &counters_, db_index, key, handle);
         },
         [&](int db_index, std::string_view name) {
+          if (is_late) return;
           const engine::Key key = engine_.MakeKey(name);
-          engine::Handle handle = space.Find(db_index, key);
-          if (handle) engine::ExpireHashFields(engine_, &counters_, db_index, key, handle, now_ms_);
+          const engine::Handle handle = space.Find(db_index, key);
+          while (handle && engine::ExpireHashFields(engine_, db_index, key, handle, now_ms_) && !is_late) {
+            is_late = Clock::MonotonicNs() >= deadline_ns;
+          }
+          is_late = is_late || Clock::MonotonicNs() >= deadline_ns;
         });
+    if (is_late) {
+      // Hashes with more than a slice's worth of fields that are due: the next slice goes on with them.
+      space.db(db).expire_bucket = first_bucket;
+      counters_.expired_time_cap_reached.Increment();
+      return false;
+    }
     left -= step;
     expire_buckets_left_ -= step < expire_buckets_left_ ? step : expire_buckets_left_;
     engine_.database_counters(shard, db).average_ttl_ms.Set(

@@ -38,6 +38,18 @@ function asksForKeysOfOneWord(args: readonly Buffer[]): boolean {
   return rest.length === 3 && fullName(rest).startsWith('command|getkeys');
 }
 
+/** DEBUG OBJECT of a list, whatever its encoding, without the figures that depend on it. */
+function isDebugListLine(frame: string): boolean {
+  return /^\+Value at:0x[0-9a-f]+ refcount:1 encoding:(quicklist|listpack) (serializedlength:\d+ )?lru:\d+ lru_seconds_idle:\d+( ql_nodes:\d+ ql_avg_node:[\d.]+ ql_listpack_max:-?\d+ ql_compressed:[01] ql_uncompressed_size:\d+)?\r\n$/.test(
+    frame,
+  );
+}
+
+/** Whether an encoding (OBJECT ENCODING's frame) is what 7.2 says where the oracle still says another. */
+export function isNewerEncoding(oracle: string, subject: string): boolean {
+  return oracle === '$9\r\nquicklist\r\n' && subject === '$8\r\nlistpack\r\n';
+}
+
 /** An array of simple strings that begins with Redis's line and ends with the entry for HELP itself. */
 function isHelp(frame: string): boolean {
   return /^\*\d+\r\n\+[A-Z]+ <subcommand> \[<arg> \[value\] \[opt\] \.\.\.\]\. Subcommands are:\r\n(\+[^\r\n]*\r\n)*\+HELP\r\n\+ {4}Prints? this help\.\r\n$/.test(
@@ -97,6 +109,29 @@ export const ACCEPTED: readonly Accepted[] = [
       (/^-(ERR syntax error|WRONGTYPE)/.test(subject) || /^(\*|_)/.test(subject)),
   },
   {
+    id: 'lists-of-one-listpack',
+    kind: 'redis-7.2',
+    reason: 'short lists are a bare listpack since 7.2; in the oracle every list is a quicklist',
+    commands: ['object|encoding'],
+    matches: ({ oracle, subject }) => isNewerEncoding(oracle, subject),
+  },
+  {
+    id: 'lists-of-one-listpack-in-debug',
+    kind: 'redis-7.2',
+    reason: 'the same in DEBUG OBJECT; and a list that was a listpack first has its nodes cut elsewhere',
+    commands: ['debug'],
+    matches: ({ oracle, subject }) => isDebugListLine(oracle) && isDebugListLine(subject),
+  },
+  {
+    id: 'lpos-rank-without-twin',
+    kind: 'redis-7.2',
+    reason: 'LPOS refuses the RANK whose negative does not exist since 7.2, before it looks at later options',
+    commands: ['lpos'],
+    matches: ({ args, subject }) =>
+      subject.startsWith('-ERR value is out of range, value must between -9223372036854775807 and') &&
+      args.some((word) => word.toString('latin1') === '-9223372036854775808'),
+  },
+  {
     id: 'getkeys-of-rank-with-score',
     kind: 'redis-7.2',
     reason: 'the same in COMMAND GETKEYS and GETKEYSANDFLAGS, which look at the arity',
@@ -105,6 +140,14 @@ export const ACCEPTED: readonly Accepted[] = [
       /^z(rev)?rank$/i.test((args[args.length - 4] ?? Buffer.alloc(0)).toString('latin1')) &&
       oracle === '-ERR Invalid number of arguments specified for command\r\n' &&
       subject.startsWith('*1\r\n'),
+  },
+  {
+    id: 'hscan-novalues',
+    kind: 'redis-7.2',
+    reason: 'HSCAN takes NOVALUES since 7.4',
+    commands: ['hscan'],
+    matches: ({ args, oracle }) =>
+      oracle === '-ERR syntax error\r\n' && args.some((word) => word.toString('latin1').toLowerCase() === 'novalues'),
   },
   {
     id: 'encodings-of-small-sets',

@@ -65,11 +65,13 @@ export const SAFE_OPTIONS: Record<string, { initial: string; values: string[] }>
   'lfu-log-factor': { initial: '10', values: ['0', '100', '-1', '2147483647', '2147483648', '1e3'] },
   'lfu-decay-time': { initial: '1', values: ['0', '5', '-1', '9223372036854775808'] },
   'hash-max-listpack-entries': { initial: '128', values: ['0', '512', '-1', '1kb', '9223372036854775807'] },
+  'hash-max-listpack-value': { initial: '64', values: ['0', '4', '16', '-1', '1mb'] },
   'set-max-intset-entries': { initial: '512', values: ['1', '8', '30', '0', '-5', 'nan'] },
   'hll-sparse-max-bytes': { initial: '3000', values: ['0', '40', '300', '1kb', '16000', '-1', 'abc'] },
   'zset-max-listpack-entries': { initial: '128', values: ['8', '9', '20', '1kb', '-1'] },
   'zset-max-listpack-value': { initial: '64', values: ['1', '4mb', '-1'] },
-  'list-max-listpack-size': { initial: '-2', values: ['-5', '-6', '128', '0', 'x'] },
+  'list-max-listpack-size': { initial: '-2', values: ['-5', '-6', '-1', '128', '0', '1', '2', '4', '9', 'x'] },
+  'list-compress-depth': { initial: '0', values: ['1', '2', '-1', '3', '2147483648'] },
   'slowlog-max-len': { initial: '128', values: ['0', '1', '-1', '9223372036854775808'] },
   'latency-monitor-threshold': { initial: '0', values: ['100', '-1', ' 5'] },
   'lazyfree-lazy-user-del': { initial: 'no', values: ['yes', 'no', 'YES', 'true', '1', ''] },
@@ -96,7 +98,17 @@ function pick<T>(prng: Prng, ...choices: T[]): T {
 
 function debugArguments(prng: Prng): (Buffer | string)[] {
   const bit = (): string => pick(prng, '0', '1');
-  switch (prng.below(10)) {
+  switch (prng.below(11)) {
+    case 10:
+      return pick(
+        prng,
+        ['QUICKLIST-PACKED-THRESHOLD', pick(prng, '100b', '30', '1kb', '0', '0', '4gb', '-1', 'abc', '1GB', '')],
+        ['LISTPACK'],
+        ['QUICKLIST'],
+        ['LISTPACK', 'nosuchkey'],
+        ['QUICKLIST', 'nosuchkey', pick(prng, '0', '1', 'x')],
+        ['QUICKLIST', 'nosuchkey', '1', '2'],
+      );
     case 0:
       return ['DIGEST'];
     case 1:
@@ -245,6 +257,25 @@ function configSetArguments(prng: Prng): string[] {
   }
 }
 
+function randomFieldArguments(prng: Prng): (Buffer | string)[] {
+  const key = randomKey(prng);
+  if (prng.chance(0.2)) return [key];
+  const counts = ['0', '1', '-1', '3', '-3', '50', '-50', '9223372036854775807', '-9223372036854775808', '1.0', 'abc', ''];
+  const count = prng.pick(counts);
+  const option = pick(prng, 'WITHVALUES', 'withvalues', 'WITHVALUE');
+  if (prng.chance(0.05)) return [key, count, option, 'x'];
+  return prng.chance(0.5) ? [key, count] : [key, count, option];
+}
+
+/** Without NOVALUES, which is younger than the oracle. */
+function hashScanArguments(prng: Prng): (Buffer | string)[] {
+  const line: (Buffer | string)[] = [randomKey(prng), prng.chance(0.7) ? '0' : edgeInteger(prng)];
+  if (prng.chance(0.4)) line.push('MATCH', randomPattern(prng));
+  if (prng.chance(0.4)) line.push('COUNT', prng.chance(0.6) ? pick(prng, '1', '10', '1000') : edgeInteger(prng));
+  if (prng.chance(0.05)) line.push(pick(prng, 'MATCH', 'COUNT', 'TYPE', 'x'));
+  return line;
+}
+
 function commandGetKeys(prng: Prng, context: GenerateContext): (Buffer | string)[] {
   return prng.chance(0.95) ? context.nested() : [pick(prng, 'nosuchcommand', 'GET', '', 'client', 'SET')];
 }
@@ -313,6 +344,46 @@ function pfAddArguments(prng: Prng): (Buffer | string)[] {
   const count = prng.pick([0, 1, 2, 5, 30, 30]);
   const element = (): string | Buffer => (prng.chance(0.05) ? randomString(prng) : String(prng.below(bound)));
   return [randomKey(prng), ...Array.from({ length: count }, element)];
+}
+
+/** Mostly from a few, so that searches and removals find something. */
+function listElement(prng: Prng): string | Buffer {
+  return prng.chance(0.6) ? pick(prng, 'a', 'b', 'c', '1', '2', '-5', '4096', 'xx', '') : randomString(prng);
+}
+
+function listElements(prng: Prng): (Buffer | string)[] {
+  return Array.from({ length: prng.pick([1, 1, 2, 3, 5, 12, 30]) }, () => listElement(prng));
+}
+
+function listIndex(prng: Prng): string | Buffer {
+  return prng.chance(0.9) ? String(prng.between(-25, 40)) : edgeInteger(prng);
+}
+
+/** Less often towards the middle than to an end, so that lists live on. */
+function trimArguments(prng: Prng): (Buffer | string)[] {
+  if (prng.chance(0.3)) return [randomKey(prng), listIndex(prng), listIndex(prng)];
+  return [randomKey(prng), String(prng.below(4)), String(-1 - prng.below(4))];
+}
+
+function removeArguments(prng: Prng): (Buffer | string)[] {
+  const count = prng.chance(0.9) ? String(prng.between(-3, 3)) : edgeInteger(prng);
+  return [randomKey(prng), count, listElement(prng)];
+}
+
+function multiPopArguments(prng: Prng): (Buffer | string)[] {
+  const keys = Array.from({ length: prng.between(1, 4) }, () => randomKey(prng));
+  const count = prng.chance(0.9) ? String(keys.length) : edgeInteger(prng);
+  const end = pick(prng, 'LEFT', 'RIGHT', 'left', 'Right');
+  return [count, ...keys, end, ...(prng.chance(0.5) ? ['COUNT', prng.chance(0.8) ? String(prng.between(1, 9)) : edgeInteger(prng)] : [])];
+}
+
+function positionArguments(prng: Prng): (Buffer | string)[] {
+  const line = [randomKey(prng), listElement(prng)];
+  const number = (low: number): string | Buffer => (prng.chance(0.9) ? String(prng.between(low, 4)) : edgeInteger(prng));
+  if (prng.chance(0.5)) line.push(pick(prng, 'RANK', 'rank'), number(-4));
+  if (prng.chance(0.5)) line.push('COUNT', number(0));
+  if (prng.chance(0.3)) line.push('MAXLEN', number(0));
+  return line;
 }
 
 const rows: Record<string, Rule> = {
@@ -386,6 +457,24 @@ const rows: Record<string, Rule> = {
     mutate: false,
   },
 
+  // ---- Lists ----
+  lpush: { generate: (prng) => [randomKey(prng), ...listElements(prng)], weight: 4 },
+  rpush: { generate: (prng) => [randomKey(prng), ...listElements(prng)], weight: 4 },
+  lpushx: { generate: (prng) => [randomKey(prng), ...listElements(prng)] },
+  rpushx: { generate: (prng) => [randomKey(prng), ...listElements(prng)] },
+  linsert: {
+    generate: (prng) => [randomKey(prng), pick(prng, 'BEFORE', 'AFTER', 'after'), listElement(prng), listElement(prng)],
+    weight: 2,
+  },
+  lset: { generate: (prng) => [randomKey(prng), listIndex(prng), listElement(prng)], weight: 2 },
+  lindex: { generate: (prng) => [randomKey(prng), listIndex(prng)] },
+  lrange: { generate: (prng) => [randomKey(prng), listIndex(prng), listIndex(prng)], weight: 2 },
+  lrem: { generate: removeArguments },
+  ltrim: { generate: trimArguments, weight: 0.6 },
+  lpos: { generate: positionArguments, weight: 2 },
+  lmpop: { generate: multiPopArguments },
+  lmove: { weight: 2 },
+
   // ---- Families to come ----
   blpop: { excluded: BLOCKS },
   brpop: { excluded: BLOCKS },
@@ -395,8 +484,11 @@ const rows: Record<string, Rule> = {
   bzpopmin: { excluded: BLOCKS },
   bzpopmax: { excluded: BLOCKS },
   bzmpop: { excluded: BLOCKS },
-  hrandfield: { compare: 'shape' },
-  hscan: { compare: 'shape' },
+  // Counts far below zero would never end, on either server.
+  hrandfield: { compare: 'shape', generate: randomFieldArguments, mutate: false },
+  zrandmember: { compare: 'shape' },
+  hscan: { compare: 'shape', generate: hashScanArguments },
+  zscan: { compare: 'shape' },
   hkeys: { compare: 'sorted' },
   hvals: { compare: 'sorted' },
   hgetall: { compare: 'sorted-pairs' },
