@@ -109,7 +109,8 @@ function numberOf(value: RespValue): number | undefined {
 /** Equal trees, but for how numbers are written and how far they may be apart. */
 function isNumberSame(a: RespValue, b: RespValue, tolerance: number): boolean {
   if (a.kind === 'array' && b.kind === 'array') {
-    return a.items.length === b.items.length && a.items.every((item, at) => isNumberSame(item, b.items[at] as RespValue, tolerance));
+    const isItemSame = (item: RespValue, at: number): boolean => isNumberSame(item, b.items[at] as RespValue, tolerance);
+    return a.items.length === b.items.length && a.items.every(isItemSame);
   }
   if (a.kind !== b.kind) return false;
   if (canonical(a) === canonical(b)) return true;
