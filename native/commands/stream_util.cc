@@ -160,19 +160,9 @@ char* WriteIdBulk(StreamId id, char* out) {
 
 constexpr size_t kIdBulkMax = 8 + StreamId::kCharsMax;
 
-// Short texts, which most are, in one piece: the size has one or two digits.
-void ReplyPacked(resp::ReplyBuilder& reply, ds::PackedValue value) {
-  if (value.is_integer()) return reply.BulkInteger(value.integer);
-  if (value.size >= 64) return reply.Bulk({value.text, value.size});
-  char* const start = reply.out()->Reserve(64 + 8);
-  char* out = start;
-  *out++ = '$';
-  if (value.size >= 10) *out++ = static_cast<char>('0' + value.size / 10);
-  *out++ = static_cast<char>('0' + value.size % 10);
-  out = WriteText("\r\n", out);
-  out = WriteText({value.text, value.size}, out);
-  out = WriteText("\r\n", out);
-  reply.out()->Commit(static_cast<size_t>(out - start));
+void Add(resp::BulkWriter& writer, ds::PackedValue value) {
+  if (value.is_integer()) return writer.AddInteger(value.integer);
+  writer.Add({value.text, value.size});
 }
 
 }  // namespace
@@ -191,9 +181,10 @@ void ReplyStreamEntry(resp::ReplyBuilder& reply, ds::StreamCursor& cursor) {
   out += FormatUint64(2 * cursor.entry().field_count, out);
   out = WriteText("\r\n", out);
   reply.out()->Commit(static_cast<size_t>(out - start));
-  cursor.ForEachField([&reply](ds::PackedValue field, ds::PackedValue value) {
-    ReplyPacked(reply, field);
-    ReplyPacked(reply, value);
+  resp::BulkWriter writer(reply);
+  cursor.ForEachField([&writer](ds::PackedValue field, ds::PackedValue value) {
+    Add(writer, field);
+    Add(writer, value);
   });
 }
 
