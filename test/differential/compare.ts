@@ -126,11 +126,13 @@ const STREAM_TIME_FIELDS = new Set(['idle', 'seen-time']);
 const textOf = (value: RespValue | undefined): string =>
   value?.kind === 'bulk' ? value.bytes.toString('latin1') : '';
 
-/** The items of an array, or names and values of a map in turn, without fields that are newer than the oracle. */
+/**
+ * The items of an array, or names and values of a map in turn (names have even places, also where RESP2 makes an array
+ * of the map), without fields that are newer than the oracle.
+ */
 function streamItems(value: RespValue): RespValue[] | undefined {
   const items = value.kind === 'map' ? value.pairs.flat() : value.kind === 'array' ? value.items : undefined;
-  if (items === undefined || !items.some((item) => NEWER_STREAM_FIELDS.has(textOf(item)))) return items;
-  return items.filter((item, at) => !NEWER_STREAM_FIELDS.has(textOf(item)) && !(at > 0 && NEWER_STREAM_FIELDS.has(textOf(items[at - 1]))));
+  return items?.filter((_, at) => !NEWER_STREAM_FIELDS.has(textOf(items[at - (at % 2)])));
 }
 
 /** [id, consumer, time, count] or [id, time, count]: where the time of a pending entry stands. */
@@ -148,7 +150,7 @@ function isStreamInfoSame(a: RespValue, b: RespValue): boolean {
   if (left.length !== right.length) return false;
   const timeAt = pendingTimeAt(left);
   return left.every((item, at) => {
-    const isTime = at === timeAt || (at > 0 && STREAM_TIME_FIELDS.has(textOf(left[at - 1])));
+    const isTime = at === timeAt || (at % 2 === 1 && STREAM_TIME_FIELDS.has(textOf(left[at - 1])));
     return isTime ? isNear(item, right[at] as RespValue, CLOCK_TOLERANCE_MS) : isStreamInfoSame(item, right[at] as RespValue);
   });
 }
