@@ -151,7 +151,8 @@ function isStreamInfoSame(a: RespValue, b: RespValue): boolean {
   const timeAt = pendingTimeAt(left);
   return left.every((item, at) => {
     const isTime = at === timeAt || (at % 2 === 1 && STREAM_TIME_FIELDS.has(textOf(left[at - 1])));
-    return isTime ? isNear(item, right[at] as RespValue, CLOCK_TOLERANCE_MS) : isStreamInfoSame(item, right[at] as RespValue);
+    const other = right[at] as RespValue;
+    return isTime ? isNear(item, other, CLOCK_TOLERANCE_MS) : isStreamInfoSame(item, other);
   });
 }
 

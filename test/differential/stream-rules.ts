@@ -7,8 +7,8 @@
  * - Idle times are 0 or hours, and thresholds between them, so that nothing depends on the milliseconds that pass.
  * - Since 7.2 XREADGROUP and the claims create their consumer in any case, the oracle only when it gets something: so
  *   `XGROUP CREATECONSUMER` goes before each of them (`beforeStreamCommand`).
- * - Since 7.2 XSETID also looks at the highest id that XDEL deleted. It is asked of keys of its own, `SET_KEYS`, of which
- *   nothing is deleted by XDEL.
+ * - Since 7.2 XSETID also looks at the highest id that XDEL deleted. It is asked of keys of its own, `SET_KEYS`, of
+ *   which nothing is deleted by XDEL.
  * - BLOCK comes with a timeout of 1 or 2 ms only, or with a wrong one.
  */
 import { fullName } from './grammar.js';
@@ -43,11 +43,13 @@ const many = (prng: Prng, low: number, high: number, make: () => Buffer | string
   Array.from({ length: prng.between(low, high) }, make);
 
 const EDGE_IDS = [
-  '0-0', '0', '0-1', '-', '+', '5-', '-5', '5-5-5', '5-*', '*', '+5-1', ' 5-1', '05-01', '5- 1', '5--05', '5--1', '1-+2',
-  '18446744073709551615-18446744073709551615', '18446744073709551615-18446744073709551614', '18446744073709551615',
-  '18446744073709551616-0', '9223372036854775807-9223372036854775808', '1-18446744073709551615', '(5-1', '((5', '(', '$',
-  '>', '5-1\x00', '\x005', '5-*x', 'abc', '',
+  ...['0-0', '0', '0-1', '-', '+', '5-', '-5', '5-5-5', '5-*', '*', '+5-1', ' 5-1', '05-01', '5- 1', '5--05', '5--1'],
+  ...['18446744073709551615-18446744073709551615', '18446744073709551615-18446744073709551614'],
+  ...['18446744073709551615', '18446744073709551616-0', '9223372036854775807-9223372036854775808'],
+  ...['1-18446744073709551615', '1-+2', '(5-1', '((5', '(', '$', '>', '5-1\x00', '\x005', '5-*x', 'abc', ''],
 ];
+
+const LAST_IDS = ['10-*', '10-18446744073709551614', '18446744073709551615-*', '18446744073709551615-18446744073709551613'];
 
 /** An id that is likely to be there. */
 function id(prng: Prng): Buffer | string {
@@ -64,7 +66,7 @@ function newId(prng: Prng): Buffer | string {
   if (kind < 0.85) return `${prng.below(10)}-*`;
   if (kind < 0.93) return `9-${prng.below(100)}`;
   // These end a stream's life, or nearly.
-  if (kind < 0.94) return prng.pick(['10-*', '10-18446744073709551614', '18446744073709551615-*', '18446744073709551615-18446744073709551613']);
+  if (kind < 0.94) return prng.pick(LAST_IDS);
   return prng.chance(0.5) ? id(prng) : `${prng.below(10)}-${prng.below(100)}`;
 }
 
@@ -149,7 +151,8 @@ function pendingArguments(prng: Prng): Words {
   const head = [key(prng), group(prng)];
   if (prng.chance(0.3)) return head;
   const ends = prng.chance(0.5) ? ['-', '+'] : [bound(prng), bound(prng)];
-  return [...head, ...some(prng, [0.3, 'IDLE', minIdle(prng)]), ...ends, number(prng, -1, 20), ...some(prng, [0.3, consumer(prng)])];
+  const idle = some(prng, [0.3, 'IDLE', minIdle(prng)]);
+  return [...head, ...idle, ...ends, number(prng, -1, 20), ...some(prng, [0.3, consumer(prng)])];
 }
 
 const groupId = (prng: Prng): Buffer | string => (prng.chance(0.3) ? '$' : prng.chance(0.5) ? '0' : id(prng));
@@ -160,7 +163,8 @@ function setIdArguments(prng: Prng): Words {
   return [
     prng.chance(0.95) ? prng.pick(SET_KEYS) : 'nosuchkey',
     to,
-    ...some(prng, [0.3, 'ENTRIESADDED', number(prng, 0, 90)], [0.3, 'maxdeletedid', prng.pick(['0-0', '1-1', '0', 'x', '9-130'])]),
+    ...some(prng, [0.3, 'ENTRIESADDED', number(prng, 0, 90)]),
+    ...some(prng, [0.3, 'maxdeletedid', prng.pick(['0-0', '1-1', '0', 'x', '9-130'])]),
     ...some(prng, [0.03, prng.pick(['MAXDELETEDID', 'x', ''])]),
   ];
 }
@@ -232,7 +236,8 @@ export function isStreamCommandSafe(args: readonly Buffer[]): boolean {
     case 'xclaim':
       return !isShortTime(args[4]);
     case 'xautoclaim':
-      return !isShortTime(args[4]) && !args.some((argument, at) => lower(argument) === 'count' && isDoubtfulCount(args[at + 1]));
+      if (args.some((argument, at) => lower(argument) === 'count' && isDoubtfulCount(args[at + 1]))) return false;
+      return !isShortTime(args[4]);
     case 'xpending':
       return !isShortTime(args[4]);
     default:
