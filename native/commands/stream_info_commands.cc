@@ -194,7 +194,7 @@ void CmdXInfoConsumers(CommandContext& ctx) {
     Count(ctx, "pending", consumer->pel.size());
     Field(ctx, "idle", std::max<int64_t>(ctx.now_ms - consumer->seen_time_ms, 0));
     const int64_t active_ms = consumer->active_time_ms;
-    Field(ctx, "inactive", active_ms == -1 ? -1 : std::max<int64_t>(ctx.now_ms - active_ms, 0));
+    Field(ctx, "inactive", active_ms == -1 ? -1 : ctx.now_ms - active_ms);
   }
 }
 
