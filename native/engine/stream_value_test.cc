@@ -202,6 +202,9 @@ TEST(stream_is_freed_in_slices) {
   Random random(test::Seed());
   Rig rig;
   for (int i = 0; i < 20000; i++) rig.Step(random);
+  StreamGroup* group = rig.stream->AddGroup(rig.heap, "big", {}, -1);
+  StreamConsumer* consumer = group->AddConsumer(rig.heap, "c", 1);
+  for (uint64_t i = 1; i <= 2000; i++) group->Deliver(rig.heap, consumer, {i, 0}, 1);
   EXPECT_LT(100u,
             kStreamOps.free_effort(Encoding::kStream, reinterpret_cast<uint64_t>(rig.stream)));
   uint64_t payload = reinterpret_cast<uint64_t>(rig.stream);
