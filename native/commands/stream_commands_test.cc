@@ -299,6 +299,24 @@ TEST(stream_read_in_both_protocols_and_across_shards) {
   }
 }
 
+TEST(stream_read_of_the_last_entry) {
+  TestServer server(8);
+  Fill(server, "a", 3);
+  Fill(server, "b", 2);
+  EXPECT_EQ(server.Run({"XREAD", "COUNT", "9", "STREAMS", "a", "nosuchkey", "b", "+", "+", "+"}),
+            Array({Array({Bulk("a"), Array({EntryReply("3-0", "f", "3")})}),
+                   Array({Bulk("b"), Array({EntryReply("2-0", "f", "2")})})}));
+  server.Run({"XDEL", "a", "3-0"});
+  EXPECT_EQ(server.Run({"XREAD", "STREAMS", "a", "+"}), "*-1\r\n");
+  server.Run({"XGROUP", "CREATE", "c", "g", "$", "MKSTREAM"});
+  EXPECT_EQ(server.Run({"XREAD", "STREAMS", "c", "+"}),
+            Error("ERR the stream last element ID is 0-0"));
+  EXPECT_EQ(server.Run({"XREADGROUP", "GROUP", "g", "x", "STREAMS", "c", "+"}),
+            Error("ERR The + ID is meaningless in the context of XREADGROUP: you want to read the "
+                  "history of this consumer by specifying a proper ID, or use the > ID to get new "
+                  "messages. The + ID would just return an empty result set."));
+}
+
 TEST(stream_read_checks_its_line) {
   TestServer server;
   EXPECT_EQ(server.Run({"XREAD", "COUNT", "2", "x"}), Error("ERR syntax error"));

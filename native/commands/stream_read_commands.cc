@@ -164,10 +164,15 @@ constexpr std::string_view kDollarInGroup =
     "by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return an "
     "empty "
     "result set.";
+constexpr std::string_view kLastInGroup =
+    "ERR The + ID is meaningless in the context of XREADGROUP: you want to read the history of "
+    "this consumer by specifying a proper ID, or use the > ID to get new messages. The + ID would "
+    "just return an empty result set.";
 constexpr std::string_view kNewWithoutGroup =
     "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> "
     "option.";
 
+// "$": what comes behind the last entry. "+", as since Redis 7.4: the last entry itself.
 bool ParseSourceId(CommandContext& ctx, const ReadOptions& options, std::string_view text,
                    Handle handle, Source* source) {
   if (text == "$") {
@@ -177,6 +182,17 @@ bool ParseSourceId(CommandContext& ctx, const ReadOptions& options, std::string_
     }
     if (handle) source->after = StreamOf(*handle.entry()).last_id;
     return true;
+  }
+  if (text == "+") {
+    if (options.is_group) {
+      ctx.reply.Error(kLastInGroup);
+      return false;
+    }
+    if (!handle) return true;
+    source->after = StreamOf(*handle.entry()).last_id;
+    if (source->after.Decrement()) return true;
+    ctx.reply.Error("ERR the stream last element ID is 0-0");
+    return false;
   }
   if (text == ">") {
     if (!options.is_group) {

@@ -211,6 +211,14 @@ export const ACCEPTED: readonly Accepted[] = [
       args.filter((argument) => /^store(dist)?$/i.test(argument.toString('latin1'))).length > 1,
   },
   {
+    id: 'read-last-entry',
+    kind: 'redis-7.2',
+    reason: 'XREAD takes "+" for the last entry, as 7.4 does',
+    commands: ['xread', 'xreadgroup'],
+    matches: ({ args, oracle }) =>
+      args.some((argument) => argument.toString('latin1') === '+') && oracle.startsWith('-ERR Invalid stream ID'),
+  },
+  {
     id: 'unbalanced-streams',
     kind: 'redis-7.2',
     reason: 'the error about keys without IDs names the command in quotes and lower case since 7.2',
