@@ -42,7 +42,7 @@ std::span<const engine::HandlerRow> StreamHandlers();
 std::span<const engine::HandlerRow> StreamReadHandlers();
 std::span<const engine::HandlerRow> StreamGroupHandlers();
 std::span<const engine::HandlerRow> StreamInfoHandlers();
-/// SORT and SORT_RO: sort_commands.cc.
+/// SORT and SORT_RO: sort_command.cc.
 std::span<const engine::HandlerRow> SortHandlers();
 /// DUMP and RESTORE: dump_commands.cc.
 std::span<const engine::HandlerRow> DumpHandlers();

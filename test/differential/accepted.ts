@@ -8,7 +8,6 @@
  * A row that explains nothing in a long run is dead and should go: the soak prints how often each was used.
  */
 
-import { isNewSetEncoding } from './dump.js';
 import { fullName } from './grammar.js';
 
 /** One reply that differs. */
@@ -46,8 +45,10 @@ function isDebugListLine(frame: string): boolean {
 }
 
 /** Whether an encoding (OBJECT ENCODING's frame) is what 7.2 says where the oracle still says another. */
-export function isNewerEncoding(oracle: string, subject: string): boolean {
-  return oracle === '$9\r\nquicklist\r\n' && subject === '$8\r\nlistpack\r\n';
+export function isNewerEncoding(oracle: string, subject: string, type: string): boolean {
+  const change = [oracle, subject].map((frame) => frame.split('\r\n')[1]).join(' ');
+  if (type === 'list') return change === 'quicklist listpack';
+  return type === 'set' && ['hashtable listpack', 'intset listpack', 'intset hashtable'].includes(change);
 }
 
 /** An array of simple strings that begins with Redis's line and ends with the entry for HELP itself. */
@@ -93,10 +94,10 @@ export const ACCEPTED: readonly Accepted[] = [
   {
     id: 'bit-ranges-of-missing-keys',
     kind: 'redis-7.2',
-    reason: 'BITCOUNT and BITPOS look at their range before the key since 7.2; the oracle answers for a missing key first',
+    reason: 'BITCOUNT and BITPOS look at their range before the key since 7.2; the oracle looks at the key first',
     commands: ['bitcount', 'bitpos'],
     matches: ({ oracle, subject }) =>
-      /^:(0|-1)\r\n$/.test(oracle) && /^-ERR (syntax error|value is not an integer or out of range)\r\n$/.test(subject),
+      /^(:(0|-1)\r\n$|-WRONGTYPE)/.test(oracle) && /^-ERR (syntax error|value is not an integer or out of range)\r\n$/.test(subject),
   },
   {
     id: 'rank-with-score',
@@ -109,11 +110,26 @@ export const ACCEPTED: readonly Accepted[] = [
       (/^-(ERR syntax error|WRONGTYPE)/.test(subject) || /^(\*|_)/.test(subject)),
   },
   {
+    id: 'encodings-of-small-sets',
+    kind: 'redis-7.2',
+    reason: 'small sets that hold a text are listpacks since 7.2, and many words at once make no intset',
+    commands: ['object|encoding'],
+    matches: ({ oracle, subject }) => isNewerEncoding(oracle, subject, 'set'),
+  },
+  {
+    id: 'encodings-of-small-sets-in-debug',
+    kind: 'redis-7.2',
+    reason: 'the same in DEBUG OBJECT',
+    commands: ['debug'],
+    matches: ({ oracle, subject }) =>
+      / encoding:(hashtable|intset) /.test(oracle) && / encoding:(listpack|hashtable) /.test(subject),
+  },
+  {
     id: 'lists-of-one-listpack',
     kind: 'redis-7.2',
     reason: 'short lists are a bare listpack since 7.2; in the oracle every list is a quicklist',
     commands: ['object|encoding'],
-    matches: ({ oracle, subject }) => isNewerEncoding(oracle, subject),
+    matches: ({ oracle, subject }) => isNewerEncoding(oracle, subject, 'list'),
   },
   {
     id: 'lists-of-one-listpack-in-debug',
@@ -148,21 +164,6 @@ export const ACCEPTED: readonly Accepted[] = [
     commands: ['hscan'],
     matches: ({ args, oracle }) =>
       oracle === '-ERR syntax error\r\n' && args.some((word) => word.toString('latin1').toLowerCase() === 'novalues'),
-  },
-  {
-    id: 'encodings-of-small-sets',
-    kind: 'redis-7.2',
-    reason: 'small sets that hold a text are listpacks since 7.2, and many words at once make no intset',
-    commands: ['object|encoding'],
-    matches: ({ oracle, subject }) => isNewSetEncoding(Buffer.from(oracle, 'latin1'), Buffer.from(subject, 'latin1')),
-  },
-  {
-    id: 'encodings-of-small-sets-in-debug',
-    kind: 'redis-7.2',
-    reason: 'the same in DEBUG OBJECT',
-    commands: ['debug'],
-    matches: ({ oracle, subject }) =>
-      / encoding:(hashtable|intset) /.test(oracle) && / encoding:(listpack|hashtable) /.test(subject),
   },
   {
     id: 'refcount-of-small-integers',

@@ -79,22 +79,12 @@ export async function compareKeyspace(oracle: RespClient, subject: RespClient): 
       const one = (a[at] as Reply).raw;
       const two = (b[at] as Reply).raw;
       if (isSame(compare, one, two)) continue;
-      if (words === 'OBJECT ENCODING' && isNewerEncoding(one.toString('latin1'), two.toString('latin1'))) continue;
-      if (type === 'set' && words === 'OBJECT ENCODING' && isNewSetEncoding(one, two)) continue;
+      if (words === 'OBJECT ENCODING' && isNewerEncoding(one.toString('latin1'), two.toString('latin1'), type)) continue;
       return keyDifference(words, found, one, two);
     }
     if (READ_BY_TYPE.has(type)) others.push({ found, type });
   }
   return others.length > 0 ? compareOthers(oracle, subject, others) : undefined;
-}
-
-/**
- * Since 7.2 a small set that holds a text is a listpack, and a set that is added to with many words at once does not
- * start as an intset. The oracle knows neither.
- */
-export function isNewSetEncoding(oracle: Buffer, subject: Buffer): boolean {
-  const change = `${oracle.toString('latin1').split('\r\n')[1]} ${subject.toString('latin1').split('\r\n')[1]}`;
-  return ['hashtable listpack', 'intset listpack', 'intset hashtable'].includes(change);
 }
 
 async function compareOthers(

@@ -491,9 +491,7 @@ const rows: Record<string, Rule> = {
   bzmpop: { excluded: BLOCKS },
   // Counts far below zero would never end, on either server.
   hrandfield: { compare: 'shape', generate: randomFieldArguments, mutate: false },
-  zrandmember: { compare: 'shape' },
   hscan: { compare: 'shape', generate: hashScanArguments },
-  zscan: { compare: 'shape' },
   hkeys: { compare: 'sorted' },
   hvals: { compare: 'sorted' },
   hgetall: { compare: 'sorted-pairs' },

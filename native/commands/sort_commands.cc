@@ -1,8 +1,0 @@
-// SORT and SORT_RO.
-#include "commands/families.h"
-
-namespace sherd {
-
-std::span<const engine::HandlerRow> SortHandlers() { return {}; }
-
-}  // namespace sherd
