@@ -160,7 +160,7 @@ const groupId = (prng: Prng): Buffer | string => (prng.chance(0.3) ? '$' : prng.
 const entriesRead = (prng: Prng): Words => some(prng, [0.2, 'ENTRIESREAD', number(prng, -2, 30)]);
 
 function setIdArguments(prng: Prng): Words {
-  const to = prng.chance(0.9) ? `9-${prng.below(120)}` : prng.pick(['-', '+', '(9-1', '9', '9-*', '', '9-1-1', '0-0']);
+  const to = prng.chance(0.9) ? `9-${prng.below(120)}` : prng.pick(['-', '+', '(9-1', '9', '9-*', '', '9-1-1']);
   return [
     prng.chance(0.95) ? prng.pick(SET_KEYS) : 'nosuchkey',
     to,
