@@ -14,6 +14,7 @@
 import { COMMANDS, FAMILIES, fullName, type ArgumentSpec, type CommandSpec } from './grammar.js';
 import { Prng } from './prng.js';
 import { ruleOf } from './rules.js';
+import { beforeStreamCommand, isStreamCommandSafe } from './stream-rules.js';
 import {
   edgeInteger,
   randomCase,
@@ -149,6 +150,7 @@ export class Generator {
       if (prng.chance(1 / 2000)) list.push(...this.shortLived(connection));
       if (this.canRestore && prng.chance(1 / 60)) list.push(...this.handOver(connection));
       const args = this.command();
+      for (const before of beforeStreamCommand(args)) list.push({ args: before, connection });
       list.push({ args, connection });
       if (bornExpired(args)) list.push({ args: this.look(args[1] as Buffer), connection });
     }
@@ -364,6 +366,7 @@ export class Generator {
       const offset = parseInteger(args[2]);
       if (offset !== undefined && offset > SETRANGE_OFFSET_MAX && offset < BULK_LENGTH_DEFAULT) return false;
     }
+    if (!isStreamCommandSafe(args)) return false;
     if (name === 'setbit' && isFarBit(parseInteger(args[2]))) return false;
     if (name === 'bitfield' && args.some((argument, at) => isFarField(argument, args[at + 1]))) return false;
     // The oracle takes a count without a positive twin, and removes everything; since 7.2 it is an error.

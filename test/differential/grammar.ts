@@ -100,13 +100,15 @@ const FAMILY_SOURCES: Record<string, { group: string } | { names: string[] }> = 
   hashes: { group: 'hash' },
   zsets: { group: 'sorted-set' },
   geo: { group: 'geo' },
+  streams: { group: 'stream' },
   bitmaps: { group: 'bitmap' },
   hyperloglogs: { group: 'hyperloglog' },
 };
 
 /** Families that Sherd has now. A new family joins the gate and the soak by its name here. */
 export const EXISTING_FAMILIES = [
-  'strings', 'keys', 'connection', 'server', 'bitmaps', 'hyperloglogs', 'sets', 'zsets', 'geo', 'lists', 'hashes',
+  ...['strings', 'keys', 'connection', 'server', 'bitmaps', 'hyperloglogs', 'sets', 'zsets', 'geo', 'lists', 'hashes'],
+  'streams',
 ];
 
 export const FAMILIES: ReadonlyMap<string, string[]> = new Map(
