@@ -208,7 +208,7 @@ SetObject MakeIntersection(SlabHeap& heap, const SetLimits& limits, Sets* sets) 
     for (size_t i = 0; i < batch.size() && only_integers; i++) {
       only_integers = ParseInt64(batch[i], &integer);
     }
-    result.AddAll(heap, limits, batch);
+    result.AddDistinct(heap, limits, batch);
     return true;
   };
   VisitIntersection(sets, add);
@@ -233,7 +233,7 @@ SetObject MakeUnion(SlabHeap& heap, const SetLimits& limits, const Sets& sets) {
 SetObject MakeDifference(SlabHeap& heap, const SetLimits& limits, Sets* sets) {
   SetObject result = SetObject::CreateIntSet(heap);
   VisitDifference(heap, sets, [&](Batch batch) {
-    result.AddAll(heap, limits, batch);
+    result.AddDistinct(heap, limits, batch);
     return true;
   });
   return result;

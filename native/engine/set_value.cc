@@ -212,6 +212,35 @@ size_t SetObject::AddAll(SlabHeap& heap, const SetLimits& limits,
   return added;
 }
 
+size_t SetObject::AppendToListpack(SlabHeap& heap, const SetLimits& limits,
+                                   std::span<const std::string_view> members) {
+  ds::Listpack pack = listpack();
+  const size_t present = pack.count();
+  const size_t room = limits.listpack_entries > present ? limits.listpack_entries - present : 0;
+  size_t bytes = pack.bytes();
+  size_t count = 0;
+  while (count < std::min(room, members.size()) && members[count].size() <= limits.listpack_value &&
+         bytes + members[count].size() <= ds::Listpack::kMaxBytes) {
+    bytes += ds::Listpack::ElementSize(members[count++]);
+  }
+  if (count > 0) pack.AppendAll(heap, members.first(count));
+  SetListpack(pack);
+  return count;
+}
+
+void SetObject::AddDistinct(SlabHeap& heap, const SetLimits& limits,
+                            std::span<const std::string_view> members) {
+  while (!members.empty() && !is_table()) {
+    const size_t count = is_listpack() ? AppendToListpack(heap, limits, members) : 0;
+    members = members.subspan(count);
+    if (members.empty()) return;
+    // One that does not fit, or decides what an intset becomes.
+    Add(heap, limits, members.front());
+    members = members.subspan(1);
+  }
+  for (const std::string_view member : members) table()->AddNew(heap, HashKey(member), member);
+}
+
 bool SetObject::Remove(SlabHeap& heap, std::string_view member) {
   if (is_table()) return table()->Remove(heap, member);
   if (is_listpack()) {

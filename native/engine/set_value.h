@@ -99,6 +99,8 @@ class SetObject {
   bool Add(SlabHeap& heap, const SetLimits& limits, std::string_view member);
   /// Adds `members`, which may be there already or equal. Returns how many were not.
   size_t AddAll(SlabHeap& heap, const SetLimits& limits, std::span<const std::string_view> members);
+  /// Adds `members`, which differ from one another and are not there yet: the same without searching.
+  void AddDistinct(SlabHeap& heap, const SetLimits& limits, std::span<const std::string_view> members);
   /// Removes a member; false if it is not there.
   bool Remove(SlabHeap& heap, std::string_view member);
   /// `count` more members are announced: a set that would outgrow its encoding by them alone becomes a
@@ -167,6 +169,9 @@ class SetObject {
 
   bool AddToIntSet(SlabHeap& heap, const SetLimits& limits, std::string_view member);
   bool AddToListpack(SlabHeap& heap, const SetLimits& limits, std::string_view member);
+  /// Appends as many of `members` as a listpack may hold; returns their number.
+  size_t AppendToListpack(SlabHeap& heap, const SetLimits& limits,
+                          std::span<const std::string_view> members);
   bool FitsListpack(const SetLimits& limits, std::string_view member) const;
   void ConvertToTable(SlabHeap& heap);
   void ConvertToListpack(SlabHeap& heap);

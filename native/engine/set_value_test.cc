@@ -171,6 +171,27 @@ TEST(set_value_adds_many_at_once) {
   }
 }
 
+TEST(set_value_adds_distinct_members_by_the_same_rules) {
+  Random random(test::Seed());
+  for (int round = 0; round < 60; round++) {
+    Fixture all;
+    Fixture distinct;
+    const SetLimits limits = Limits(random.Below(60), random.Below(60), random.OneIn(2) ? 64 : 3);
+    Model model;
+    for (int i = 0; i < 4; i++) {
+      std::vector<std::string> texts(random.Below(40));
+      for (std::string& text : texts) text = RandomMemberText(random);
+      std::erase_if(texts, [&](const std::string& text) { return !model.insert(text).second; });
+      const std::vector<std::string_view> views(texts.begin(), texts.end());
+      EXPECT_EQ(all.set.AddAll(all.heap, limits, views), views.size());
+      distinct.set.AddDistinct(distinct.heap, limits, views);
+      EXPECT_EQ(distinct.set.encoding(), all.set.encoding());
+      EXPECT_TRUE(distinct.All() == model);
+      if (!model.empty()) distinct.set.Validate();
+    }
+  }
+}
+
 // ---- Fairness ----
 
 constexpr size_t kClasses = 60;
