@@ -44,8 +44,9 @@ std::string Row(const std::string& reply) {
   if (reply[0] != '*') return reply;
   std::string row;
   size_t at = reply.find("\r\n") + 2;
-  for (size_t count = std::stoul(reply.substr(1)); count > 0; count--) {
-    if (!row.empty()) row += ' ';
+  const size_t count = std::stoul(reply.substr(1));
+  for (size_t i = 0; i < count; i++) {
+    if (i > 0) row += ' ';
     if (reply[at] == '_' || reply.substr(at, 3) == "$-1") {
       row += '-';
       at = reply.find("\r\n", at) + 2;
