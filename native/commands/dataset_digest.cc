@@ -3,8 +3,12 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/numbers.h"
+#include "engine/hash_value.h"
 #include "engine/list_value.h"
 #include "engine/set_value.h"
+#include "engine/sorted_set_value.h"
+#include "engine/stream_value.h"
 
 namespace sherd {
 
@@ -78,23 +82,74 @@ std::string Digest::Hex() const {
   return text;
 }
 
+namespace {
+
+/// A pair whose order among others does not matter: mixed by itself, then added.
+void AddPair(Digest* digest, std::string_view first, std::string_view second, bool expires = false) {
+  Digest pair;
+  pair.Mix(first);
+  pair.Mix(second);
+  if (expires) pair.Add("!!hexpire!!");
+  digest->Add(AsText(pair.bytes, sizeof pair.bytes));
+}
+
+void MixList(Digest* digest, const Entry& entry) {
+  engine::ForEachListElement(entry, [digest](std::string_view element) {
+    digest->Mix(element);
+    return true;
+  });
+}
+
+void AddSet(Digest* digest, const Entry& entry) {
+  engine::ForEachSetMember(entry, [digest](std::string_view member) {
+    digest->Add(member);
+    return true;
+  });
+}
+
+void AddSortedSet(Digest* digest, const Entry& entry) {
+  engine::ForEachScore(entry, [digest](std::string_view member, double score) {
+    char text[kDoubleCharsMax];
+    AddPair(digest, member, {text, FormatDouble17(score, text)});
+    return true;
+  });
+}
+
+void AddHash(Digest* digest, const Entry& entry) {
+  engine::ForEachHashField(entry, [digest](std::string_view name, std::string_view value, int64_t at_ms) {
+    AddPair(digest, name, value, at_ms != engine::kNoExpiry);
+    return true;
+  });
+}
+
+void MixStream(Digest* digest, const Entry& entry) {
+  engine::ForEachStreamEntry(entry, [digest](ds::StreamId id, ds::StreamCursor& cursor) {
+    char text[ds::StreamId::kCharsMax];
+    const size_t size = id.Format(text);
+    *static_cast<char*>(std::memchr(text, '-', size)) = '.';  // as Redis writes it here
+    digest->Mix({text, size});
+    cursor.ForEachField([digest](ds::PackedValue field, ds::PackedValue value) {
+      char digits[kInt64CharsMax];
+      digest->Mix(field.View(digits));
+      digest->Mix(value.View(digits));
+    });
+    return true;
+  });
+}
+
+}  // namespace
+
 void MixEntry(Digest* digest, const Entry& entry) {
   MixNumber(digest, static_cast<uint32_t>(entry.type()));
-  if (entry.type() == engine::Type::kList) {
-    engine::ForEachListElement(entry, [digest](std::string_view element) {
-      digest->Mix(element);
-      return true;
-    });
-  } else if (entry.type() == engine::Type::kSet) {
-    // Sums, not a sequence: members have no order.
-    engine::ForEachSetMember(entry, [digest](std::string_view member) {
-      digest->Add(member);
-      return true;
-    });
-  } else {
-    CHECK_MSG(entry.type() == engine::Type::kString, "a type without a digest");
-    engine::IntegerText text;
-    digest->Mix(engine::StringBytes(entry, &text));
+  engine::IntegerText text;
+  switch (entry.type()) {
+    case engine::Type::kString: digest->Mix(engine::StringBytes(entry, &text)); break;
+    case engine::Type::kList: MixList(digest, entry); break;
+    case engine::Type::kSet: AddSet(digest, entry); break;
+    case engine::Type::kSortedSet: AddSortedSet(digest, entry); break;
+    case engine::Type::kHash: AddHash(digest, entry); break;
+    case engine::Type::kStream: MixStream(digest, entry); break;
+    case engine::Type::kModule: CHECK_MSG(false, "a type without a digest");
   }
   if (entry.has_expiry()) digest->Add("!!expire!!");
 }

@@ -8,6 +8,12 @@
 //
 //   value digest:   mix type (u32, big endian); mix the value; add "!!expire!!" if it expires
 //   key digest:     mix the key, then go on as for the value
+//
+//   string          mix it                       list            mix each element
+//   set             add each member              sorted set      add (mix member, mix score as %.17g)
+//   hash            add (mix field, mix value)   stream          for each entry mix "ms.seq", then mix each
+//                                                                field and value
+//
 //   dataset:        for each database with keys: mix its number (u32, big endian); add key digests
 //
 // So it depends on the data alone: not on the order of keys, the number of shards, encodings or

@@ -83,6 +83,23 @@ TEST(debug_access_follows_the_option) {
   EXPECT_TRUE(engine::DebugAllowed(engine.options(), session));
 }
 
+// What redis-server 7.0 says of the same commands.
+TEST(debug_digest_of_collections_is_that_of_redis) {
+  TestServer server(4);
+  server.Run({"RPUSH", "l", "a", "1", "bb"});
+  server.Run({"SADD", "s", "a", "1", "bb"});
+  server.Run({"ZADD", "z", "1.1", "a", "-inf", "b", "-0", "c"});
+  server.Run({"XADD", "x", "1-1", "f", "v", "n", "12"});
+  server.Run({"XADD", "x", "2-0", "g", "w"});
+  server.Run({"HSET", "h", "f", "v", "n", "12"});
+  EXPECT_EQ(server.Run({"DEBUG", "DIGEST-VALUE", "l", "s", "z", "x", "h"}),
+            "*5\r\n+3e69a7772f4a0e2ac5ae9eb9043fe68db8295ad3\r\n"
+            "+9bb43bb6747536182c2f56b3820766db59f44e27\r\n"
+            "+25d4b761a7afc949dc69a316aeb93a0408bd71df\r\n"
+            "+96c206c5ebca7fc9e343d0175e38423ab6768669\r\n"
+            "+76d7ce7d8cb69c65ddb54b94589fa9396351461b\r\n");
+}
+
 TEST(debug_digest_is_that_of_redis) {
   for (const int shards : {1, 8}) {
     TestServer server(shards);

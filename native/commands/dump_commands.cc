@@ -130,7 +130,8 @@ void RestoreExpired(CommandContext& ctx, bool deleted) {
     ctx.AddDirty(1);
     ctx.SignalModified(ctx.key(0));
     ctx.Notify(engine::kEventGeneric, "del", ctx.key(0));
-    if (ctx.is_propagating()) ctx.Propagate({"DEL", ctx.key(0).name});
+    const bool is_lazy = static_cast<bool>(ctx.options().lazyfree_lazy_server_del);
+    if (ctx.is_propagating()) ctx.Propagate({is_lazy ? "UNLINK" : "DEL", ctx.key(0).name});
   }
   ctx.reply.Ok();
 }

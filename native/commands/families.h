@@ -36,8 +36,12 @@ std::span<const engine::HandlerRow> SortedSetRangeHandlers();
 std::span<const engine::HandlerRow> SortedSetCombineHandlers();
 /// Geo: sorted sets of places: geo_commands.cc.
 std::span<const engine::HandlerRow> GeoHandlers();
-/// Streams: stream_commands.cc.
+/// Streams: stream_commands.cc. XREAD and XREADGROUP: stream_read_commands.cc. Consumer groups:
+/// stream_group_commands.cc. XINFO: stream_info_commands.cc.
 std::span<const engine::HandlerRow> StreamHandlers();
+std::span<const engine::HandlerRow> StreamReadHandlers();
+std::span<const engine::HandlerRow> StreamGroupHandlers();
+std::span<const engine::HandlerRow> StreamInfoHandlers();
 /// SORT and SORT_RO: sort_command.cc.
 std::span<const engine::HandlerRow> SortHandlers();
 /// DUMP and RESTORE: dump_commands.cc.

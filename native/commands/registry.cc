@@ -36,6 +36,9 @@ const engine::HandlerTable& Handlers() {
         SortedSetCombineHandlers(),
         GeoHandlers(),
         StreamHandlers(),
+        StreamReadHandlers(),
+        StreamGroupHandlers(),
+        StreamInfoHandlers(),
         SortHandlers(),
         DumpHandlers(),
     };

@@ -22,6 +22,7 @@
 #include "commands/families.h"
 #include "commands/sorted_set_arguments.h"
 #include "engine/command_context.h"
+#include "engine/set_value.h"
 #include "engine/sorted_set_value.h"
 
 namespace sherd {
@@ -33,6 +34,7 @@ using engine::Handle;
 using engine::HandlerRow;
 using engine::HashKey;
 using engine::Key;
+using engine::SetObject;
 using engine::SortedSetBuilder;
 using engine::Type;
 namespace errors = engine::errors;
@@ -59,18 +61,36 @@ struct Combination {
 
 // ---- Sources ----
 
-bool IsSource(const Entry& entry) { return entry.type() == Type::kSortedSet; }
+bool IsSource(const Entry& entry) {
+  return entry.type() == Type::kSortedSet || entry.type() == Type::kSet;
+}
 
-size_t SourceLength(const Entry& entry) { return engine::SortedSetLength(entry); }
+bool IsSet(const Entry& entry) { return entry.type() == Type::kSet; }
 
-// Calls visit(member, score); false stops.
+size_t SourceLength(const Entry& entry) {
+  return IsSet(entry) ? SetObject(entry).size() : engine::SortedSetLength(entry);
+}
+
+// Whether the views that a walk gives stay valid behind it; those into packed values may be of a buffer
+// that the next member uses again.
+bool HasStableMembers(const Entry& entry) {
+  return entry.encoding() == engine::Encoding::kSkipList || entry.encoding() == engine::Encoding::kHashTable;
+}
+
+// Calls visit(member, score); false stops. Members of a set have the score 1.
 template <class Visit>
 void ForEachMember(const Entry& entry, Visit&& visit) {
-  engine::ForEachScore(entry, visit);
+  if (IsSet(entry)) {
+    engine::ForEachSetMember(entry, [&](std::string_view member) { return visit(member, 1.0); });
+  } else {
+    engine::ForEachScore(entry, visit);
+  }
 }
 
 bool FindInSource(const Entry& entry, std::string_view member, double* score) {
-  return engine::FindScore(entry, member, score);
+  if (!IsSet(entry)) return engine::FindScore(entry, member, score);
+  *score = 1;
+  return SetObject(entry).Contains(member);
 }
 
 // ---- Parsing ----
@@ -222,8 +242,7 @@ void OpUnion(const Combination& what, SortedSetBuilder& builder) {
   for (const Source& source : what.sources) {
     if (source.entry == nullptr) continue;
     UnionBatch batch(builder, what.aggregate, source.weight);
-    // Views into a listpack may be of a buffer that the next member uses again.
-    const bool is_stable = source.entry->encoding() == engine::Encoding::kSkipList;
+    const bool is_stable = HasStableMembers(*source.entry);
     ForEachMember(*source.entry, [&](std::string_view member, double score) {
       batch.Add(member, score);
       if (!is_stable) batch.Flush();

@@ -223,6 +223,26 @@ TEST(zset_combinations_across_shards) {
   });
 }
 
+TEST(zset_combinations_take_sets) {
+  for (const size_t set_entries : {size_t{128}, size_t{0}}) {
+    Matrix([&](TestServer& s, bool) {
+      s.engine().options().set_max_listpack_entries.Set(static_cast<int64_t>(set_entries));
+      s.engine().options().set_max_intset_entries.Set(static_cast<int64_t>(set_entries));
+      s.Run({"ZADD", "z", "1", "a", "2", "7", "3", "c"});
+      s.Run({"SADD", "texts", "a", "b", "7"});
+      s.Run({"SADD", "numbers", "7", "8", "-9"});
+      EXPECT_EQ(s.Run({"ZUNIONSTORE", "out", "3", "texts", "z", "numbers", "WEIGHTS", "10", "1", "100"}), Integer(6));
+      EXPECT_EQ(s.Run({"ZRANGE", "out", "0", "-1"}), Flat({"c", "b", "a", "-9", "8", "7"}));
+      EXPECT_EQ(s.Run({"ZRANGEBYSCORE", "out", "112", "112"}), Flat({"7"}));
+      EXPECT_EQ(s.Run({"ZINTER", "2", "z", "texts"}), Flat({"a", "7"}));
+      EXPECT_EQ(s.Run({"ZINTERCARD", "3", "texts", "numbers", "z"}), Integer(1));
+      EXPECT_EQ(s.Run({"ZDIFF", "2", "numbers", "z"}), Flat({"-9", "8"}));
+      EXPECT_EQ(s.Run({"ZDIFF", "2", "z", "numbers"}), Flat({"a", "c"}));
+      EXPECT_EQ(s.Run({"ZUNION", "1", "texts"}), Flat({"7", "a", "b"}));
+    });
+  }
+}
+
 TEST(zset_store_replaces_any_value_and_its_expiry) {
   TestServer s(8);
   s.Run({"SET", "out", "text", "EX", "100"});

@@ -163,7 +163,14 @@ inline void TestServer::RunInto(resp::OutputBuffer* out, std::span<const std::st
   CHECK_MSG(ArityMatches(*spec, args.size()), spec->full_name);
   std::vector<uint32_t> positions;
   std::vector<engine::Key> keys;
-  ExtractKeys(*spec, args, &positions);
+  const engine::HandlerRow& row = Handlers().Find(spec->id);
+  if (spec->runs == Runs::kRouted) {
+    engine::Route route;
+    row.router(engine_, args, &route);
+    positions = route.key_positions;
+  } else {
+    ExtractKeys(*spec, args, &positions);
+  }
   for (const uint32_t position : positions) keys.push_back(engine_.MakeKey(args[position]));
 
   resp::ReplyBuilder reply(out, session.resp);
@@ -178,7 +185,7 @@ inline void TestServer::RunInto(resp::OutputBuffer* out, std::span<const std::st
   ctx.session = spec->runs == Runs::kConnection ? &session : nullptr;
   ctx.counters = &counters();
   ctx.clock.lru_seconds = static_cast<uint32_t>(ctx.now_ms / 1000) & 0xffffff;
-  Handlers().Find(spec->id).handler(ctx);
+  row.handler(ctx);
   last_dirty_ = ctx.dirty();
   if (ctx.dirty() > 0 && !ctx.has_propagated() && ctx.is_propagating()) ctx.Propagate(ctx.db, args);
 }

@@ -5,13 +5,6 @@
 
 namespace sherd::engine {
 
-namespace {
-
-void CmdMissing(CommandContext& ctx) { ctx.reply.Error("ERR this command does not exist yet"); }
-void RouteMissing(const Engine&, std::span<const std::string_view>, Route*) {}
-
-}  // namespace
-
 HandlerTable::HandlerTable(std::span<const std::span<const HandlerRow>> families)
     : rows_(AllCommands().size(), HandlerRow{nullptr, nullptr, nullptr}) {
   for (const std::span<const HandlerRow>& family : families) {
@@ -26,8 +19,7 @@ HandlerTable::HandlerTable(std::span<const std::span<const HandlerRow>> families
   }
   for (const CommandSpec& spec : AllCommands()) {
     if (spec.runs == Runs::kControl || spec.subcommand_count > 0) continue;
-    HandlerRow& place = rows_[static_cast<size_t>(spec.id)];
-    if (place.handler == nullptr) place = {spec.full_name, CmdMissing, RouteMissing};
+    CHECK_MSG(rows_[static_cast<size_t>(spec.id)].handler != nullptr, spec.full_name);
   }
 }
 

@@ -22,8 +22,8 @@ bool CheckDumpPayload(std::string_view payload, std::string_view* body) {
   if (payload.size() < kDumpFooterSize) return false;
   const char* footer = payload.data() + payload.size() - kDumpFooterSize;
   if (LoadLittle16(footer) > kRdbVersionMax) return false;
-  const uint64_t stated = LoadLittle64(footer + 2);
-  if (stated != 0 && stated != Crc64(0, payload.substr(0, payload.size() - 8))) return false;
+  // Unlike in files, a checksum of 0 is one like any other (7.0 and 7.2 refuse it).
+  if (LoadLittle64(footer + 2) != Crc64(0, payload.substr(0, payload.size() - 8))) return false;
   *body = payload.substr(0, payload.size() - kDumpFooterSize);
   return true;
 }

@@ -15,8 +15,8 @@ namespace sherd::persistence {
 /// in version 12 whatever it says, since older ones cannot hold it.
 void WriteDumpPayload(const engine::Entry& entry, uint32_t version, bool compress, std::string* out);
 
-/// Whether a payload has a version that we read and a checksum that is right (0: none, as Redis
-/// writes where checksums are off). `body` is then what lies before the footer.
+/// Whether a payload has a version that we read and a checksum that is right. `body` is then what lies
+/// before the footer.
 bool CheckDumpPayload(std::string_view payload, std::string_view* body);
 
 }  // namespace sherd::persistence

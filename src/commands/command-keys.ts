@@ -33,6 +33,10 @@ export function hasKeys(command: Command): boolean {
 export function findKeys(fullName: string, command: Command, words: readonly Buffer[]): FoundKey[] | undefined {
   const findSpecially = SPECIAL_LINES.get(fullName);
   if (findSpecially !== undefined) return findSpecially(words);
+  return keysOfSpecs(fullName, command, words) ?? keysOfLooseCount(command, words);
+}
+
+function keysOfSpecs(fullName: string, command: Command, words: readonly Buffer[]): FoundKey[] | undefined {
   const mayHaveNoKeys = command.flags.includes('no_mandatory_keys');
   const found: FoundKey[] = [];
   for (const spec of command.keySpecs ?? []) {
@@ -47,6 +51,30 @@ export function findKeys(fullName: string, command: Command, words: readonly Buf
     for (let position = range.first; position <= range.last; position += range.step) found.push({ position, flags });
   }
   return found.length > 0 || mayHaveNoKeys ? found : undefined;
+}
+
+/**
+ * What Redis falls back to where the specs fail and a count of keys is given: it reads the count as C does (`2x` is 2),
+ * knows no flags, and names the keys outside the count last (ZUNIONSTORE's target). COMMAND GETKEYS alone shows it; the
+ * command itself refuses such a count.
+ */
+function keysOfLooseCount(command: Command, words: readonly Buffer[]): FoundKey[] | undefined {
+  const counted: FoundKey[] = [];
+  const others: FoundKey[] = [];
+  for (const { begin, find } of command.keySpecs ?? []) {
+    if (begin.type !== 'index') return undefined;
+    if (find.type !== 'keynum') {
+      others.push({ position: begin.index, flags: [] });
+      continue;
+    }
+    const text = words[begin.index + find.keyNumIndex]?.toString('latin1') ?? '';
+    const digits = /^[\t-\r ]*([+-]?\d+)/.exec(text)?.[1] ?? '0';
+    const count = Number(BigInt.asIntN(32, BigInt(digits.replace('+', ''))));
+    const first = begin.index + find.firstKey;
+    if (count < 1 || first + (count - 1) * find.keyStep >= words.length) return undefined;
+    for (let index = 0; index < count; index++) counted.push({ position: first + index * find.keyStep, flags: [] });
+  }
+  return counted.length > 0 ? [...counted, ...others] : undefined;
 }
 
 /** Index of the word where the spec's search begins, 0 when its keyword is absent, undefined when it cannot be told. */

@@ -94,10 +94,10 @@ export const ACCEPTED: readonly Accepted[] = [
   {
     id: 'bit-ranges-of-missing-keys',
     kind: 'redis-7.2',
-    reason: 'BITCOUNT and BITPOS look at their range before the key since 7.2; the oracle answers for a missing key first',
+    reason: 'BITCOUNT and BITPOS look at their range before the key since 7.2; the oracle looks at the key first',
     commands: ['bitcount', 'bitpos'],
     matches: ({ oracle, subject }) =>
-      /^:(0|-1)\r\n$/.test(oracle) && /^-ERR (syntax error|value is not an integer or out of range)\r\n$/.test(subject),
+      /^(:(0|-1)\r\n$|-WRONGTYPE)/.test(oracle) && /^-ERR (syntax error|value is not an integer or out of range)\r\n$/.test(subject),
   },
   {
     id: 'rank-with-score',

@@ -414,7 +414,7 @@ export const streamCommands: readonly Command[] = [
     group: 'stream',
     complexity: 'O(N) for each stream, N being the number of entries returned; O(M) to wake M waiting clients',
     arity: -4,
-    runs: 'keys',
+    runs: 'routed',
     flags: ['readonly', 'blocking', 'movablekeys'],
     categories: ['read', 'stream', 'slow', 'blocking'],
     keySpecs: [
@@ -437,7 +437,7 @@ export const streamCommands: readonly Command[] = [
     group: 'stream',
     complexity: 'O(N) for each stream, N being the number of entries returned; O(M) to wake M waiting clients',
     arity: -7,
-    runs: 'keys',
+    runs: 'routed',
     flags: ['write', 'blocking', 'movablekeys'],
     categories: ['write', 'stream', 'slow', 'blocking'],
     keySpecs: [
