@@ -166,6 +166,16 @@ export const ACCEPTED: readonly Accepted[] = [
       oracle === '-ERR syntax error\r\n' && args.some((word) => word.toString('latin1').toLowerCase() === 'novalues'),
   },
   {
+    id: 'sort-after-numbers-beyond-the-range',
+    kind: 'sherd',
+    reason:
+      'once SORT has met a number beyond the range of a double, Redis refuses every number, since nobody resets the ' +
+      'errno that it looks at',
+    commands: ['sort', 'sort_ro'],
+    matches: ({ oracle, subject }) =>
+      oracle === "-ERR One or more scores can't be converted into double\r\n" && subject.startsWith('*'),
+  },
+  {
     id: 'refcount-of-small-integers',
     kind: 'sherd',
     reason:
