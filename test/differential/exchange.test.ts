@@ -159,7 +159,7 @@ const BAD_BODIES = [
 describe('RESTORE against redis-server', () => {
   const both = async (...args: Argument[]): Promise<void> => {
     const [one, two] = await Promise.all([oracle.send(...args), subject.send(...args)]);
-    const words = args.map((argument) => (typeof argument === 'string' ? argument : argument.toString('hex')));
+    const words = args.map((argument) => (Buffer.isBuffer(argument) ? argument.toString('hex') : String(argument)));
     expect(two.text, words.join(' ')).toBe(one.text);
   };
 
