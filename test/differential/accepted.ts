@@ -166,6 +166,15 @@ export const ACCEPTED: readonly Accepted[] = [
       oracle === '-ERR syntax error\r\n' && args.some((word) => word.toString('latin1').toLowerCase() === 'novalues'),
   },
   {
+    id: 'sinterstore-overwrites',
+    kind: 'redis-7.2',
+    reason: 'the destination of SINTERSTORE is overwritten, as the newer key specs say; the oracle calls it read and written',
+    commands: ['command|getkeysandflags'],
+    matches: ({ args, oracle, subject }) =>
+      args.some((word) => word.toString('latin1').toLowerCase() === 'sinterstore') &&
+      oracle.replace('+RW\r\n+update', '+OW\r\n+update') === subject,
+  },
+  {
     id: 'sort-after-numbers-beyond-the-range',
     kind: 'sherd',
     reason:
