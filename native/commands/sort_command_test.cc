@@ -1,5 +1,5 @@
-// SORT: what it returns for every type, option and edge (asked of redis-server 7.0.15), what it stores and
-// reports, where it runs; and random lines against a naive twin.
+// SORT: what it returns for every type, option and edge (asked of redis-server 7.0.15), what it
+// stores and reports, where it runs; and random lines against a naive twin.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -21,7 +21,8 @@ using Lines = std::vector<std::string>;
 const std::string kSyntax = Error("ERR syntax error");
 const std::string kNotInteger = Error("ERR value is not an integer or out of range");
 const std::string kNoNumber = Error("ERR One or more scores can't be converted into double");
-const std::string kWrongType = Error("WRONGTYPE Operation against a key holding the wrong kind of value");
+const std::string kWrongType =
+    Error("WRONGTYPE Operation against a key holding the wrong kind of value");
 
 Lines Words(std::string_view line) {
   Lines words(1);
@@ -63,9 +64,11 @@ std::string Row(const std::string& reply) {
 std::string RowOf(TestServer& server, std::string_view line) { return Row(Run(server, line)); }
 
 void Fill(TestServer& server) {
-  for (const char* line : {"RPUSH l 3 1 2 10 -5 2", "MSET w_3 1 w_1 5 w_2 2.5 w_10 7", "HSET h_3 f 30 g x", "HSET h_1 f 10",
-                           "HSET h_2 g 1", "SET h_10 text", "SADD s 5 4 1 3 2", "SADD texts b a c 10 9", "ZADD z 3 1 2 2 1 3 5 a",
-                           "RPUSH pre prefix_b prefix_a prefix_abc prefix_ab prefix_", "SET text x"}) {
+  for (const char* line :
+       {"RPUSH l 3 1 2 10 -5 2", "MSET w_3 1 w_1 5 w_2 2.5 w_10 7", "HSET h_3 f 30 g x",
+        "HSET h_1 f 10", "HSET h_2 g 1", "SET h_10 text", "SADD s 5 4 1 3 2",
+        "SADD texts b a c 10 9", "ZADD z 3 1 2 2 1 3 5 a",
+        "RPUSH pre prefix_b prefix_a prefix_abc prefix_ab prefix_", "SET text x"}) {
     Run(server, line);
   }
 }
@@ -119,8 +122,9 @@ TEST(sort_limits) {
 TEST(sort_refuses_what_it_does_not_know) {
   TestServer server;
   Fill(server);
-  for (const char* line : {"SORT l FOO", "SORT l LIMIT", "SORT l LIMIT 1", "SORT l BY", "SORT l GET", "SORT l STORE",
-                           "SORT_RO l STORE d", "SORT text FOO", "SORT l ASC x"}) {
+  for (const char* line :
+       {"SORT l FOO", "SORT l LIMIT", "SORT l LIMIT 1", "SORT l BY", "SORT l GET", "SORT l STORE",
+        "SORT_RO l STORE d", "SORT text FOO", "SORT l ASC x"}) {
     EXPECT_EQ(Run(server, line), kSyntax);
   }
 }
@@ -207,7 +211,8 @@ TEST(sort_stores_a_list) {
     Run(server, "PEXPIRE d 100000");
     server.TakeEvents();
     EXPECT_EQ(Run(server, "SORT l BY w_* GET w_* GET none_* STORE d LIMIT 0 2"), Integer(4));
-    EXPECT_EQ(server.TakeEvents(), (Lines{"keymiss w_-5", "keymiss w_-5", "keymiss none_-5", "keymiss none_3", "sortstore d"}));
+    EXPECT_EQ(server.TakeEvents(), (Lines{"keymiss w_-5", "keymiss w_-5", "keymiss none_-5",
+                                          "keymiss none_3", "sortstore d"}));
     EXPECT_EQ(RowOf(server, "LRANGE d 0 -1"), "  1 ");
     EXPECT_EQ(server.expiry_ms("d"), -1);
     EXPECT_EQ(Run(server, "SORT l STORE l"), Integer(6));
@@ -279,7 +284,8 @@ TEST(sort_behaves_like_a_comparison_sort) {
     Lines push = {"RPUSH", "l"};
     for (size_t i = 0; i < size; i++) {
       const int64_t number = random.Between(-300, 300);
-      const std::string text = random.OneIn(4) ? std::to_string(number) + ".5" : std::to_string(number);
+      const std::string text =
+          random.OneIn(4) ? std::to_string(number) + ".5" : std::to_string(number);
       elements.push_back({text, std::stod(text)});
       push.push_back(text);
       if (!random.OneIn(5)) server.Run({"SET", "w:" + text, std::to_string(std::stod(text) * -1)});
@@ -307,7 +313,8 @@ TEST(sort_behaves_like_a_comparison_sort) {
     if (has_by) words.insert(words.end(), {"BY", "w:*"});
     std::string expected;
     const int64_t first = std::max<int64_t>(start, 0);
-    for (int64_t i = first; i < static_cast<int64_t>(size) && (count < 0 || i < first + count); i++) {
+    for (int64_t i = first; i < static_cast<int64_t>(size) && (count < 0 || i < first + count);
+         i++) {
       if (i > first) expected += ' ';
       expected += elements[static_cast<size_t>(i)].text;
     }

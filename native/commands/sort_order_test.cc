@@ -14,8 +14,9 @@ namespace sherd {
 namespace {
 
 double RandomNumber(Random& random) {
-  static constexpr double kEdges[] = {0.0,  -0.0,   1.0,    -1.0,   0.5,     1e308,  -1e308,
-                                      1e-308, -1e-308, 1e300, INFINITY, -INFINITY, 4294967296.0, 9007199254740993.0};
+  static constexpr double kEdges[] = {
+      0.0,    -0.0,    1.0,   -1.0,     0.5,       1e308,        -1e308,
+      1e-308, -1e-308, 1e300, INFINITY, -INFINITY, 4294967296.0, 9007199254740993.0};
   if (random.OneIn(4)) return kEdges[random.Below(std::size(kEdges))];
   if (random.OneIn(2)) return static_cast<double>(random.Between(-50, 50));
   return static_cast<double>(random.Between(-1000000, 1000000)) / 7;
@@ -36,7 +37,8 @@ TEST(sort_order_radix_sorts_and_is_stable) {
   for (const size_t size : {0, 1, 2, 199, 200, 201, 5000}) {
     for (const int bits : {3, 11, 40, 64}) {
       std::vector<SortItem> items(size);
-      for (size_t i = 0; i < size; i++) items[i] = {random.Next() >> (64 - bits) << random.Below(2), i};
+      for (size_t i = 0; i < size; i++)
+        items[i] = {random.Next() >> (64 - bits) << random.Below(2), i};
       std::vector<SortItem> expected = items;
       std::stable_sort(expected.begin(), expected.end(),
                        [](const SortItem& a, const SortItem& b) { return a.key < b.key; });
@@ -68,7 +70,8 @@ TEST(sort_order_of_texts_is_that_of_bytes) {
       EXPECT_GE(skip, prefix.size());
       std::vector<SortItem> items;
       for (size_t i = 0; i < texts.size(); i++) items.push_back({SortKeyOfText(views[i], skip), i});
-      SortItems(&items, is_descending, [&](size_t a, size_t b) { return views[a].compare(views[b]); });
+      SortItems(&items, is_descending,
+                [&](size_t a, size_t b) { return views[a].compare(views[b]); });
       std::vector<size_t> expected(texts.size());
       for (size_t i = 0; i < expected.size(); i++) expected[i] = i;
       std::stable_sort(expected.begin(), expected.end(), [&](size_t a, size_t b) {
@@ -84,10 +87,26 @@ TEST(sort_order_weights_are_what_strtod_takes) {
     std::string_view text;
     double weight;
   } kNumbers[] = {
-      {"0", 0},        {"-5", -5},          {"+5", 5},   {" 5", 5},   {"\t5", 5},  {"05", 5},
-      {"", 0},         {"1.5", 1.5},        {".5", 0.5}, {"5.", 5},   {"1e2", 100}, {"0x10", 16},
-      {"inf", INFINITY}, {"-Infinity", -INFINITY}, {"-0", 0}, {"0.0", 0}, {"9223372036854775807", 9223372036854775807.0},
-      {"9223372036854775808", 9223372036854775808.0}, {"1e308", 1e308}, {std::string_view("7\0x", 3), 7},
+      {"0", 0},
+      {"-5", -5},
+      {"+5", 5},
+      {" 5", 5},
+      {"\t5", 5},
+      {"05", 5},
+      {"", 0},
+      {"1.5", 1.5},
+      {".5", 0.5},
+      {"5.", 5},
+      {"1e2", 100},
+      {"0x10", 16},
+      {"inf", INFINITY},
+      {"-Infinity", -INFINITY},
+      {"-0", 0},
+      {"0.0", 0},
+      {"9223372036854775807", 9223372036854775807.0},
+      {"9223372036854775808", 9223372036854775808.0},
+      {"1e308", 1e308},
+      {std::string_view("7\0x", 3), 7},
       {std::string_view("\0x", 2), 0},
   };
   for (const auto& row : kNumbers) {
@@ -95,7 +114,8 @@ TEST(sort_order_weights_are_what_strtod_takes) {
     EXPECT_MSG(ParseSortWeight(row.text, &weight), std::string(row.text));
     EXPECT_EQ(weight, row.weight);
   }
-  for (const char* text : {"abc", "5 ", "1e", "nan", "-nan", "1e400", "-1e400", "1e-400", "1e-310", "1,5", "5x", "+"}) {
+  for (const char* text : {"abc", "5 ", "1e", "nan", "-nan", "1e400", "-1e400", "1e-400", "1e-310",
+                           "1,5", "5x", "+"}) {
     double weight = 0;
     EXPECT_MSG(!ParseSortWeight(text, &weight), text);
   }

@@ -1,5 +1,5 @@
-// Sets: conversions between the encodings, and what the keyspace does with sets. See the header for the
-// rules.
+// Sets: conversions between the encodings, and what the keyspace does with sets. See the header for
+// the rules.
 #include "engine/set_value.h"
 
 #include <algorithm>
@@ -121,7 +121,8 @@ void SetObject::ConvertToListpack(SlabHeap& heap) {
 }
 
 void SetObject::ExpectMore(SlabHeap& heap, const SetLimits& limits, size_t count) {
-  if (is_listpack() ? count > limits.listpack_entries : is_intset() && count > limits.intset_entries) {
+  if (is_listpack() ? count > limits.listpack_entries
+                    : is_intset() && count > limits.intset_entries) {
     ConvertToTable(heap);
   }
 }
@@ -287,7 +288,8 @@ std::vector<const ds::Member*> SetObject::PickDistinct(Random& random, size_t co
   std::vector<const ds::Member*> seen(places, nullptr);
   while (picks.size() < count) {
     const ds::Member* member = table()->RandomPosition([&] { return random.Next(); }).entry();
-    size_t place = (reinterpret_cast<uint64_t>(member) * 0x9e3779b97f4a7c15ull >> 32) & (places - 1);
+    size_t place =
+        (reinterpret_cast<uint64_t>(member) * 0x9e3779b97f4a7c15ull >> 32) & (places - 1);
     while (seen[place] != nullptr && seen[place] != member) place = (place + 1) & (places - 1);
     if (seen[place] == member) continue;
     seen[place] = member;
@@ -331,7 +333,8 @@ size_t SetProbe::Filter(std::string_view* texts, uint64_t* hashes, size_t count,
   if (set_.is_table()) return set_.table()->Filter(texts, hashes, count, keep_members);
   size_t kept = 0;
   for (size_t i = 0; i < count; i++) {
-    const bool is_member = places_.empty() ? set_.Contains(texts[i]) : Contains(hashes[i], texts[i]);
+    const bool is_member =
+        places_.empty() ? set_.Contains(texts[i]) : Contains(hashes[i], texts[i]);
     if (is_member != keep_members) continue;
     texts[kept] = texts[i];
     hashes[kept++] = hashes[i];
@@ -416,7 +419,9 @@ size_t SetMemory(Encoding encoding, uint64_t payload, size_t) {
   return SetObject(encoding, payload).memory();
 }
 
-size_t SetLength(Encoding encoding, uint64_t payload) { return SetObject(encoding, payload).size(); }
+size_t SetLength(Encoding encoding, uint64_t payload) {
+  return SetObject(encoding, payload).size();
+}
 
 void ValidateSet(Encoding encoding, uint64_t payload) { SetObject(encoding, payload).Validate(); }
 
