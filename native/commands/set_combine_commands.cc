@@ -1,20 +1,23 @@
 // Set combinations: SINTER, SUNION, SDIFF, their STORE forms, and SINTERCARD.
 //
-// STREAMING. What can be told of a member alone goes straight into the reply, with its number written in
-// front afterwards, and no table is built:
-//   intersection  the members of the smallest set that all others have (sets of integers are merged)
+// STREAMING. What can be told of a member alone goes straight into the reply, with its number
+// written in front afterwards, and no table is built:
+//   intersection  the members of the smallest set that all others have (intsets are merged)
 //   difference    the members of the first set that no other has
-//   union         all members of the largest set, then of each next one those that no earlier one has
-// Members pass in batches of some dozens: hashed once, then looked up in one set after the other, all
-// buckets and entries of a batch being fetched together (see ds/member_table.h). A member of 100,000 costs
-// some 40 ns where a lookup that waits for memory costs several hundred.
-// A union of many sets is built as Redis builds it, in an intset that becomes a listpack or a table: asking
-// ninety-nine sets for each member would cost more. So is a union of intsets, whose integers then ascend.
+//   union         all members of the largest set, then of each next one those that no earlier has
 //
-// STORES build the result member by member under the rules of encodings, as OBJECT ENCODING shows: a union
-// or difference starts as an intset, an intersection as the smallest set is stored, to become an intset
-// in the end if all members are integers. A union that must become a table anyway starts as a copy of its
-// largest table.
+// Members pass in batches of some dozens: hashed once, then looked up in one set after the other,
+// all buckets and entries of a batch being fetched together (see ds/member_table.h). A member of
+// 100,000 costs some 40 ns where a lookup that waits for memory costs several hundred.
+//
+// A union of many sets is built as Redis builds it, in an intset that becomes a listpack or a
+// table: asking ninety-nine sets for each member would cost more. So is a union of intsets, whose
+// integers then ascend.
+//
+// STORES build the result member by member under the rules of encodings, as OBJECT ENCODING shows:
+// a union or difference starts as an intset, an intersection as the smallest set is stored, to
+// become an intset in the end if all members are integers. A union that must become a table anyway
+// starts as a copy of its largest table.
 //
 // Must hold: the result is complete before the destination, which may be a source, is looked up.
 // Thread: the one that holds the leases of all keys, which may lie in different shards.
@@ -53,7 +56,8 @@ constexpr size_t kSmallTotal = 512;
 // Asking more sets than this for each member costs more than building a table once.
 constexpr size_t kProbedSetsMax = 8;
 
-/// The sets at `keys`. Missing ones are counted and left out, but for the first, which is then empty too:
+/// The sets at `keys`. Missing ones are counted and left out, but for the first, which is then
+/// empty too:
 /// `*first_is_missing`. False: one is no set, and the error is the reply.
 struct Sources {
   Sets sets;
@@ -84,7 +88,8 @@ size_t TotalSize(const Sets& sets) {
 }
 
 bool AreIntSets(const Sets& sets) {
-  return std::all_of(sets.begin(), sets.end(), [](const SetObject& set) { return set.is_intset(); });
+  return std::all_of(sets.begin(), sets.end(),
+                     [](const SetObject& set) { return set.is_intset(); });
 }
 
 // ---- Walks: visit(Batch) until it says false ----
@@ -133,9 +138,8 @@ void VisitCommonIntegers(const Sets& sets, Visit&& visit) {
 /// Sorts the sets by size (the first is walked afterwards) and visits what all of them have.
 template <class Visit>
 void VisitIntersection(Sets* sets, Visit&& visit) {
-  std::stable_sort(sets->begin(), sets->end(), [](const SetObject& a, const SetObject& b) {
-    return a.size() < b.size();
-  });
+  std::stable_sort(sets->begin(), sets->end(),
+                   [](const SetObject& a, const SetObject& b) { return a.size() < b.size(); });
   const SetObject smallest = sets->front();
   // A key that is named twice asks nothing new.
   sets->erase(std::remove_if(sets->begin() + 1, sets->end(),
@@ -150,14 +154,14 @@ template <class Visit>
 void VisitDifference(SlabHeap& heap, Sets* sets, Visit&& visit) {
   const SetObject first = sets->front();
   std::span<SetObject> others = std::span(*sets).subspan(1);
-  if (std::any_of(others.begin(), others.end(), [&](const SetObject& s) { return IsSame(s, first); })) {
+  if (std::any_of(others.begin(), others.end(),
+                  [&](const SetObject& s) { return IsSame(s, first); })) {
     return;
   }
   if (others.size() <= kProbedSetsMax) {
     // The largest first: it removes the most.
-    std::stable_sort(others.begin(), others.end(), [](const SetObject& a, const SetObject& b) {
-      return a.size() > b.size();
-    });
+    std::stable_sort(others.begin(), others.end(),
+                     [](const SetObject& a, const SetObject& b) { return a.size() > b.size(); });
     return VisitFiltered(first, others, false, visit);
   }
   SetObject all = SetObject::CreateTable(heap);
@@ -176,9 +180,8 @@ void VisitDifference(SlabHeap& heap, Sets* sets, Visit&& visit) {
 template <class Visit>
 void VisitUnion(Sets* sets, Visit&& visit) {
   if (TotalSize(*sets) > kSmallTotal) {
-    std::stable_sort(sets->begin(), sets->end(), [](const SetObject& a, const SetObject& b) {
-      return a.size() > b.size();
-    });
+    std::stable_sort(sets->begin(), sets->end(),
+                     [](const SetObject& a, const SetObject& b) { return a.size() > b.size(); });
   }
   for (size_t i = 0; i < sets->size(); i++) {
     VisitFiltered((*sets)[i], std::span(*sets).first(i), false, visit);
@@ -208,7 +211,7 @@ SetObject MakeIntersection(SlabHeap& heap, const SetLimits& limits, Sets* sets) 
     for (size_t i = 0; i < batch.size() && only_integers; i++) {
       only_integers = ParseInt64(batch[i], &integer);
     }
-    result.AddAll(heap, limits, batch);
+    result.AddDistinct(heap, limits, batch);
     return true;
   };
   VisitIntersection(sets, add);
@@ -233,7 +236,7 @@ SetObject MakeUnion(SlabHeap& heap, const SetLimits& limits, const Sets& sets) {
 SetObject MakeDifference(SlabHeap& heap, const SetLimits& limits, Sets* sets) {
   SetObject result = SetObject::CreateIntSet(heap);
   VisitDifference(heap, sets, [&](Batch batch) {
-    result.AddAll(heap, limits, batch);
+    result.AddDistinct(heap, limits, batch);
     return true;
   });
   return result;
@@ -270,7 +273,8 @@ void ReplyMade(CommandContext& ctx, SlabHeap& heap, SetObject set) {
   set.Free(heap);
 }
 
-/// Nothing is left to store: the destination goes. An expired one counts as there (Redis does not look).
+/// Nothing is left to store: the destination goes. An expired one counts as there (Redis does not
+/// look).
 void StoreNothing(CommandContext& ctx, const Key& key) {
   if (const Handle handle = ctx.keyspace(key).Find(ctx.db, key)) {
     ctx.Delete(key, handle, static_cast<bool>(ctx.options().lazyfree_lazy_server_del));
@@ -313,13 +317,15 @@ void CmdSInterStore(CommandContext& ctx) {
   if (!LoadSources(ctx, ctx.keys.subspan(1), &sources)) return;
   if (sources.missing > 0) return StoreNothing(ctx, target);
   const SetLimits limits(ctx.options());
-  StoreResult(ctx, target, MakeIntersection(ctx.heap(target), limits, &sources.sets), "sinterstore");
+  StoreResult(ctx, target, MakeIntersection(ctx.heap(target), limits, &sources.sets),
+              "sinterstore");
 }
 
 /// SINTERCARD numkeys key [key …] [LIMIT limit]
 bool ParseInterCard(CommandContext& ctx, size_t* limit) {
   int64_t key_count = 0;
-  if (!ctx.ParseIntegerIn(1, 1, LONG_MAX, &key_count, "ERR numkeys should be greater than 0")) return false;
+  if (!ctx.ParseIntegerIn(1, 1, LONG_MAX, &key_count, "ERR numkeys should be greater than 0"))
+    return false;
   if (static_cast<size_t>(key_count) > ctx.args.size() - 2) {
     ctx.reply.Error("ERR Number of keys can't be greater than number of args");
     return false;

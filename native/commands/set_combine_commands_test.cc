@@ -1,6 +1,6 @@
-// Set combinations: errors and their order, events, encodings of what is stored; and random sets of all
-// encodings and sizes against std::set, over protocols and numbers of shards. Expected replies were asked of
-// redis-server 7.0.15, encodings follow 7.2.
+// Set combinations: errors and their order, events, encodings of what is stored; and random sets of
+// all encodings and sizes against std::set, over protocols and numbers of shards. Expected replies
+// were asked of redis-server 7.0.15, encodings follow 7.2.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -22,7 +22,8 @@ using test::TestServer;
 using Lines = std::vector<std::string>;
 using Model = std::set<std::string>;
 
-const std::string kWrongType = Error("WRONGTYPE Operation against a key holding the wrong kind of value");
+const std::string kWrongType =
+    Error("WRONGTYPE Operation against a key holding the wrong kind of value");
 const std::string kSyntax = Error("ERR syntax error");
 
 Lines Elements(const std::string& reply, char prefix) {
@@ -119,7 +120,9 @@ TEST(set_stores_report_and_replace) {
       const char* command;
       const char* event;
       int64_t size;
-    } kRows[] = {{"SINTERSTORE", "sinterstore d", 1}, {"SUNIONSTORE", "sunionstore d", 3}, {"SDIFFSTORE", "sdiffstore d", 1}};
+    } kRows[] = {{"SINTERSTORE", "sinterstore d", 1},
+                 {"SUNIONSTORE", "sunionstore d", 3},
+                 {"SDIFFSTORE", "sdiffstore d", 1}};
     for (const auto& row : kRows) {
       EXPECT_EQ(server.Run({row.command, "d", "a", "b"}), Integer(row.size));
       EXPECT_EQ(server.TakeEvents(), (Lines{"new d", row.event}));
@@ -220,7 +223,8 @@ Model Combined(const std::string& command, const std::vector<Model>& sets) {
       continue;
     }
     const bool keeps_common = command == "SINTER";
-    std::erase_if(result, [&](const std::string& m) { return (sets[i].count(m) != 0) != keeps_common; });
+    std::erase_if(result,
+                  [&](const std::string& m) { return (sets[i].count(m) != 0) != keeps_common; });
   }
   return result;
 }
@@ -253,17 +257,20 @@ void RunStream(uint64_t seed, int shards, int resp) {
       const Model expected = Combined(command, sets);
       Lines words = {command};
       words.insert(words.end(), names.begin(), names.end());
-      ASSERT_EQ(Sorted(Elements(RunWords(server, words), prefix)), Lines(expected.begin(), expected.end()));
+      ASSERT_EQ(Sorted(Elements(RunWords(server, words), prefix)),
+                Lines(expected.begin(), expected.end()));
       words.insert(words.begin() + 1, "d");
       words[0] += "STORE";
       EXPECT_EQ(RunWords(server, words), Integer(static_cast<int64_t>(expected.size())));
-      EXPECT_EQ(Sorted(Elements(server.Run({"SMEMBERS", "d"}), prefix)), Lines(expected.begin(), expected.end()));
+      EXPECT_EQ(Sorted(Elements(server.Run({"SMEMBERS", "d"}), prefix)),
+                Lines(expected.begin(), expected.end()));
       if (command != "SINTER") continue;
       words = {"SINTERCARD", std::to_string(count)};
       words.insert(words.end(), names.begin(), names.end());
       EXPECT_EQ(RunWords(server, words), Integer(static_cast<int64_t>(expected.size())));
       words.insert(words.end(), {"LIMIT", "5"});
-      EXPECT_EQ(RunWords(server, words), Integer(static_cast<int64_t>(std::min<size_t>(expected.size(), 5))));
+      EXPECT_EQ(RunWords(server, words),
+                Integer(static_cast<int64_t>(std::min<size_t>(expected.size(), 5))));
     }
     server.Validate();
   }

@@ -1,11 +1,12 @@
 // Sets: commands on one set (and SMOVE). Those that combine several are in set_combine_commands.cc.
 //
-// How a set is stored and when it changes its encoding is SetObject's matter (engine/set_value.h). A command
-// copies the two words that are a set out of the entry, works on them, and stores them again.
+// How a set is stored and when it changes its encoding is SetObject's matter (engine/set_value.h).
+// A command copies the two words that are a set out of the entry, works on them, and stores them
+// again.
 //
-// What is random is replayed as what it did: SPOP as SREM of the members (1024 a line at most), or as DEL
-// when it took all. SPOP of nearly all members moves those that stay into a new set, which then may have
-// another encoding, as in Redis.
+// What is random is replayed as what it did: SPOP as SREM of the members (1024 a line at most), or
+// as DEL when it took all. SPOP of nearly all members moves those that stay into a new set, which
+// then may have another encoding, as in Redis.
 //
 // Cost: O(1) a member; a random member of a table costs about three cache misses.
 // Thread: the one that holds the leases of the keys.
@@ -375,7 +376,8 @@ void ReplyWholeSet(CommandContext& ctx, const SetObject& set, const CollectionSc
   ctx.reply.EndArray(count);
 }
 
-void ReplyTablePage(CommandContext& ctx, const engine::SetTable& table, const CollectionScan& scan) {
+void ReplyTablePage(CommandContext& ctx, const engine::SetTable& table,
+                    const CollectionScan& scan) {
   std::vector<std::string_view> found;
   int64_t buckets_left = scan.buckets_max();
   int64_t sampled = 0;

@@ -1,6 +1,6 @@
 // Set commands on one set: replies, errors and their order, events, effects; and a random stream of
-// commands against std::set, over encodings, protocols and numbers of shards. Expected replies were asked
-// of redis-server 7.0.15, encodings follow 7.2.
+// commands against std::set, over encodings, protocols and numbers of shards. Expected replies were
+// asked of redis-server 7.0.15, encodings follow 7.2.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -21,7 +21,8 @@ using test::Integer;
 using test::TestServer;
 using Lines = std::vector<std::string>;
 
-const std::string kWrongType = Error("WRONGTYPE Operation against a key holding the wrong kind of value");
+const std::string kWrongType =
+    Error("WRONGTYPE Operation against a key holding the wrong kind of value");
 const std::string kNotInteger = Error("ERR value is not an integer or out of range");
 const std::string kNotPositive = Error("ERR value is out of range, must be positive");
 const std::string kSyntax = Error("ERR syntax error");
@@ -46,7 +47,8 @@ Lines Sorted(Lines lines) {
   std::sort(lines.begin(), lines.end());
   return lines;
 }
-std::string AddNumbers(TestServer& server, std::string_view key, int count, std::string prefix = "") {
+std::string AddNumbers(TestServer& server, std::string_view key, int count,
+                       std::string prefix = "") {
   std::vector<std::string> words = {"SADD", std::string(key)};
   for (int i = 0; i < count; i++) words.push_back(prefix + std::to_string(i));
   return server.RunLine(std::vector<std::string_view>(words.begin(), words.end()));
@@ -187,7 +189,8 @@ TEST(set_pop_arguments) {
   TestServer server;
   server.Run({"SADD", "s", "1"});
   EXPECT_EQ(server.Run({"SPOP", "s", "1", "2"}), kSyntax);
-  for (const char* count : {"-1", "abc", "", "1 ", "+1", "9223372036854775808", "-9223372036854775808", "1e308"}) {
+  for (const char* count :
+       {"-1", "abc", "", "1 ", "+1", "9223372036854775808", "-9223372036854775808", "1e308"}) {
     EXPECT_EQ(server.Run({"SPOP", "s", count}), kNotPositive);
   }
   EXPECT_EQ(server.Run({"SPOP", "none"}), "$-1\r\n");
@@ -267,7 +270,8 @@ TEST(set_random_member_arguments) {
   TestServer server;
   server.Run({"SADD", "s", "1"});
   EXPECT_EQ(server.Run({"SRANDMEMBER", "s", "1", "2"}), kSyntax);
-  for (const char* count : {"abc", "", "1 ", "+1", "9223372036854775808", "-9223372036854775809", "1e308"}) {
+  for (const char* count :
+       {"abc", "", "1 ", "+1", "9223372036854775808", "-9223372036854775809", "1e308"}) {
     EXPECT_EQ(server.Run({"SRANDMEMBER", "s", count}), kNotInteger);
   }
   EXPECT_EQ(server.Run({"SRANDMEMBER", "s", "-9223372036854775808"}),
@@ -414,10 +418,13 @@ void RunStream(uint64_t seed, int shards, int resp, int64_t threshold) {
         const size_t before = set.size();
         set.insert(one);
         set.insert(two);
-        EXPECT_EQ(server.Run({"SADD", key, one, two}), Integer(static_cast<int64_t>(set.size() - before)));
+        EXPECT_EQ(server.Run({"SADD", key, one, two}),
+                  Integer(static_cast<int64_t>(set.size() - before)));
         break;
       }
-      case 3: EXPECT_EQ(server.Run({"SREM", key, one}), Integer(static_cast<int64_t>(set.erase(one)))); break;
+      case 3:
+        EXPECT_EQ(server.Run({"SREM", key, one}), Integer(static_cast<int64_t>(set.erase(one))));
+        break;
       case 4: {
         const bool moves = set.count(one) != 0;
         EXPECT_EQ(server.Run({"SMOVE", key, other, one}), Integer(moves ? 1 : 0));
@@ -434,10 +441,14 @@ void RunStream(uint64_t seed, int shards, int resp, int64_t threshold) {
         for (const std::string& gone : popped) EXPECT_EQ(set.erase(gone), 1u);
         break;
       }
-      case 6: EXPECT_EQ(server.Run({"SISMEMBER", key, one}), Integer(static_cast<int64_t>(set.count(one)))); break;
+      case 6:
+        EXPECT_EQ(server.Run({"SISMEMBER", key, one}),
+                  Integer(static_cast<int64_t>(set.count(one))));
+        break;
       default: {
         EXPECT_EQ(server.Run({"SCARD", key}), Integer(static_cast<int64_t>(set.size())));
-        EXPECT_EQ(Sorted(Elements(server.Run({"SMEMBERS", key}), set_prefix)), Lines(set.begin(), set.end()));
+        EXPECT_EQ(Sorted(Elements(server.Run({"SMEMBERS", key}), set_prefix)),
+                  Lines(set.begin(), set.end()));
         EXPECT_EQ(server.Run({"EXISTS", key}), Integer(set.empty() ? 0 : 1));
         break;
       }

@@ -1,25 +1,26 @@
-// SORT and SORT_RO: the elements of a list, set or sorted set in another order, or what keys that are made
-// from them hold.
+// SORT and SORT_RO: the elements of a list, set or sorted set in another order, or what keys that
+// are made from them hold.
 //
 //   load      the elements' texts; those of a table of members are not copied
 //   weigh     each by itself or by what BY leads to; weights become keys of 64 bits (sort_order.h)
 //   sort      the keys
 //   give      elements, or what GET leads to, as a reply or as a list (STORE)
 //
-// Redis compares elements by calling a function about n log n times; here a weight is read once, and the sort
-// is linear. Keys of BY and GET are looked up in batches whose buckets and entries are fetched together.
+// Redis compares elements by calling a function about n log n times; here a weight is read once,
+// and the sort is linear. Keys of BY and GET are looked up in batches whose buckets and entries are
+// fetched together.
 //
 // Rules of Redis 7.2 that are easy to get wrong:
-//   - equal weights are ordered by the elements' bytes (of numbers; texts found by BY stay as they were), so
-//     that the result is a function of the data; DESC reverses that as well;
+//   - elements of equal weight are ordered by their bytes, so that the result is a function of the
+//     data, and DESC reverses that as well; but not where texts found by BY are equal;
 //   - an element whose BY key is missing weighs 0, or less than any text;
-//   - BY without "*" keeps the order of lists and sorted sets (DESC reverses it) and takes only what LIMIT
-//     asks for; a set has no order, and is sorted by its texts when STORE makes the result last;
+//   - BY without "*" keeps the order of lists and sorted sets (DESC reverses it) and takes only
+//     what LIMIT asks for; a set has no order: STORE sorts it by its texts, so that replicas agree;
 //   - a sorted set becomes a skiplist by being sorted;
 //   - one weight that is no number fails the whole command, after all keys were looked up.
 // Texts are compared byte by byte; Redis does so when it stores, and else by the locale.
 //
-// Where it runs: keys made from patterns may lie in any shard, so a line with such patterns takes all.
+// Keys made from patterns may lie in any shard, so a line with such patterns takes all shards.
 // Thread: the one that holds the leases.
 #include <algorithm>
 #include <cstdint>
@@ -88,8 +89,8 @@ struct Found {
   std::string_view text;
 };
 
-Found FindPattern(CommandContext& ctx, const SortPattern& pattern, std::string_view element, const Key& key,
-                  char (&digits)[kInt64CharsMax]) {
+Found FindPattern(CommandContext& ctx, const SortPattern& pattern, std::string_view element,
+                  const Key& key, char (&digits)[kInt64CharsMax]) {
   if (pattern.kind == SortPattern::Kind::kElement) return {true, nullptr, element};
   if (pattern.kind == SortPattern::Kind::kNothing) return {};
   const Handle handle = ctx.LookupRead(key);
@@ -111,8 +112,8 @@ struct Request {
   std::string_view element;
 };
 
-/// For each i below `count`, in order: looks up request(i) and calls use(i, const Found&). The keys of a
-/// batch are fetched together.
+/// For each i below `count`, in order: looks up request(i) and calls use(i, const Found&). The keys
+/// of a batch are fetched together.
 template <class MakeRequest, class Use>
 void LookUpAll(CommandContext& ctx, size_t count, MakeRequest&& request, Use&& use) {
   constexpr size_t kBatch = 32;
@@ -240,7 +241,8 @@ void SortJob::LoadSet(const Entry& entry) {
 void SortJob::LoadSortedSet(const Entry& entry) {
   const Window window = LoadedWindow(options_, engine::SortedSetLength(entry));
   elements_.reserve(window.count);
-  engine::VisitRange(entry, {window.start, window.count}, options_.is_unsorted && options_.is_descending,
+  engine::VisitRange(entry, {window.start, window.count},
+                     options_.is_unsorted && options_.is_descending,
                      [&](std::string_view member, double) { AddCopy(member); });
 }
 
@@ -278,13 +280,17 @@ bool SortJob::WeighNumbers() {
     return are_numbers;
   }
   LookUpAll(
-      ctx_, elements_.size(), [&](size_t i) { return Request{&options_.by, elements_[i]}; },
+      ctx_, elements_.size(),
+      [&](size_t i) {
+        return Request{&options_.by, elements_[i]};
+      },
       [&](size_t i, const Found& found) {
         IntegerText digits;
         if (!found.exists) {
           items_[i] = {SortKeyOfNumber(0), i};
         } else {
-          weigh(i, found.string == nullptr ? found.text : engine::StringBytes(*found.string, &digits));
+          weigh(i,
+                found.string == nullptr ? found.text : engine::StringBytes(*found.string, &digits));
         }
       });
   return are_numbers;
@@ -294,12 +300,16 @@ void SortJob::WeighTexts() {
   if (options_.has_by) {
     weights_.resize(elements_.size());
     LookUpAll(
-        ctx_, elements_.size(), [&](size_t i) { return Request{&options_.by, elements_[i]}; },
+        ctx_, elements_.size(),
+        [&](size_t i) {
+          return Request{&options_.by, elements_[i]};
+        },
         [&](size_t i, const Found& found) {
           if (!found.exists) return;
           // A string stays where it is; what is found in a hash may move when fields expire.
           IntegerText digits;
-          const bool is_stable = found.string != nullptr && found.string->encoding() != Encoding::kInt;
+          const bool is_stable =
+              found.string != nullptr && found.string->encoding() != Encoding::kInt;
           const std::string_view text =
               found.string == nullptr ? found.text : engine::StringBytes(*found.string, &digits);
           weights_[i] = is_stable ? text : arena_.Copy(text);
@@ -313,7 +323,8 @@ void SortJob::WeighTexts() {
 
 /// Missing texts come first.
 int CompareTexts(std::string_view a, std::string_view b) {
-  if (a.data() == nullptr || b.data() == nullptr) return (a.data() != nullptr) - (b.data() != nullptr);
+  if (a.data() == nullptr || b.data() == nullptr)
+    return (a.data() != nullptr) - (b.data() != nullptr);
   return a.compare(b);
 }
 
@@ -372,7 +383,8 @@ void ReplySorted(CommandContext& ctx, const SortOptions& options, const SortJob&
 }
 
 /// Makes the result a list at `target`; an empty one deletes it.
-void StoreSorted(CommandContext& ctx, const SortOptions& options, const SortJob& job, const Key& target) {
+void StoreSorted(CommandContext& ctx, const SortOptions& options, const SortJob& job,
+                 const Key& target) {
   engine::ListBuilder builder(ctx.heap(target), engine::ListLimits::Of(ctx.options()));
   if (options.gets.empty()) {
     for (size_t i = 0; i < job.size(); i++) {
@@ -382,7 +394,8 @@ void StoreSorted(CommandContext& ctx, const SortOptions& options, const SortJob&
   } else {
     GetAll(ctx, options, job, [&](const Found& found) {
       IntegerText digits;
-      builder.Append(found.string == nullptr ? found.text : engine::StringBytes(*found.string, &digits));
+      builder.Append(found.string == nullptr ? found.text
+                                             : engine::StringBytes(*found.string, &digits));
     });
   }
   const size_t size = builder.count();
@@ -417,7 +430,8 @@ void SortBy(CommandContext& ctx, bool may_store) {
   // Not ctx.key(): a line that runs on all shards comes without keys.
   const Key key = ctx.engine.MakeKey(ctx.args[1]);
   const Handle handle = ctx.LookupRead(key);
-  if (handle && !IsSortable(handle.entry()->type())) return ctx.reply.Error(engine::errors::kWrongType);
+  if (handle && !IsSortable(handle.entry()->type()))
+    return ctx.reply.Error(engine::errors::kWrongType);
   const bool is_set = handle && handle.entry()->type() == Type::kSet;
   if (options.is_unsorted && is_set && options.store_index != 0) {
     options.is_unsorted = false;
@@ -444,12 +458,15 @@ void RouteBy(std::span<const std::string_view> args, bool may_store, engine::Rou
   }
   route->runs = Runs::kKeys;
   route->key_positions.push_back(1);
-  if (options.store_index != 0) route->key_positions.push_back(static_cast<uint32_t>(options.store_index));
+  if (options.store_index != 0)
+    route->key_positions.push_back(static_cast<uint32_t>(options.store_index));
 }
-void RouteSort(const engine::Engine&, std::span<const std::string_view> args, engine::Route* route) {
+void RouteSort(const engine::Engine&, std::span<const std::string_view> args,
+               engine::Route* route) {
   RouteBy(args, true, route);
 }
-void RouteSortRo(const engine::Engine&, std::span<const std::string_view> args, engine::Route* route) {
+void RouteSortRo(const engine::Engine&, std::span<const std::string_view> args,
+                 engine::Route* route) {
   RouteBy(args, false, route);
 }
 

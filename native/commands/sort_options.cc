@@ -1,5 +1,6 @@
-// SORT's options. Redis reads them from left to right and stops at the first that is wrong; a later BY, LIMIT
-// or STORE replaces an earlier one, but a BY without "*" anywhere means that nothing is sorted.
+// SORT's options. Redis reads them from left to right and stops at the first that is wrong; a later
+// BY, LIMIT or STORE replaces an earlier one, but a BY without "*" anywhere means that nothing is
+// sorted.
 #include "commands/sort_options.h"
 
 #include <algorithm>
@@ -38,7 +39,8 @@ SortPattern SortPattern::Parse(std::string_view text) {
 
 bool SortOptions::names_keys() const {
   if (has_by && !is_unsorted && by.names_keys()) return true;
-  return std::any_of(gets.begin(), gets.end(), [](const SortPattern& get) { return get.names_keys(); });
+  return std::any_of(gets.begin(), gets.end(),
+                     [](const SortPattern& get) { return get.names_keys(); });
 }
 
 std::string_view ParseSortOptions(std::span<const std::string_view> args, bool may_store,

@@ -1,5 +1,5 @@
-// What a SORT line asks for. Read twice: by the router, which must know whether patterns lead to keys that
-// may be anywhere, and by the handler.
+// What a SORT line asks for. Read twice: by the router, which must know whether patterns lead to
+// keys that may be anywhere, and by the handler.
 //
 // Thread: any. Views point into the line.
 #pragma once
@@ -12,10 +12,11 @@
 
 namespace sherd {
 
-/// The pattern of BY or GET, taken apart: "weight_*->field" is the key "weight_" + element, and a field.
+/// The pattern of BY or GET, taken apart: "weight_*->field" is the key "weight_" + element, and a
+/// field.
 ///
-/// As in Redis, where patterns are C strings, nothing behind a zero byte is looked at for "*" and "->",
-/// but what stands there belongs to the names.
+/// As in Redis, where patterns are C strings, nothing behind a zero byte is looked at for "*" and
+/// "->", but what stands there belongs to the names.
 struct SortPattern {
   enum class Kind : uint8_t {
     kElement,  // "#": the element itself

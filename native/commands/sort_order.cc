@@ -28,7 +28,8 @@ bool ParseSortWeight(std::string_view text, double* weight) {
     *weight = static_cast<double>(integer);
     return true;
   }
-  // The usual decimal; whatever else strtod takes (blanks, hexadecimal, edges of the range) is left to it.
+  // The usual decimal; whatever else strtod takes (blanks, hexadecimal, edges of the range) is left
+  // to it.
   const char* end = text.data() + text.size();
   const std::from_chars_result result = std::from_chars(text.data(), end, *weight);
   if (result.ec == std::errc() && result.ptr == end && std::isnormal(*weight)) return true;
@@ -46,7 +47,8 @@ void SortByKey(std::vector<SortItem>* items) {
   }
   std::vector<size_t> counts(kDigits * kBuckets, 0);
   for (const SortItem& item : *items) {
-    for (int digit = 0; digit < kDigits; digit++) counts[digit * kBuckets + DigitOf(item.key, digit)]++;
+    for (int digit = 0; digit < kDigits; digit++)
+      counts[digit * kBuckets + DigitOf(item.key, digit)]++;
   }
   std::vector<SortItem> other(items->size());
   for (int digit = 0; digit < kDigits; digit++) {
@@ -71,9 +73,10 @@ size_t CommonPrefix(std::span<const std::string_view> texts) {
     if (is_first) prefix = text;
     is_first = false;
     const size_t length = std::min(prefix.size(), text.size());
-    prefix = prefix.substr(0, static_cast<size_t>(
-                                  std::mismatch(prefix.begin(), prefix.begin() + length, text.begin()).first -
-                                  prefix.begin()));
+    prefix = prefix.substr(
+        0, static_cast<size_t>(
+               std::mismatch(prefix.begin(), prefix.begin() + length, text.begin()).first -
+               prefix.begin()));
     if (prefix.empty()) return 0;
   }
   return prefix.size();

@@ -1,9 +1,9 @@
 // SortOrder: brings elements into SORT's order.
 //
-// Each element is 16 bytes: a key of 64 bits whose order is that of the weights, and its index. Keys are
-// sorted by their bytes from the last to the first (least significant digit radix sort: linear, no
-// branch on data; bytes that are equal in all keys, as most are, are passed over), then runs of equal keys
-// are put in order by comparing what the key could not hold.
+// Each element is 16 bytes: a key of 64 bits whose order is that of the weights, and its index.
+// Keys are sorted by their bytes from the last to the first (least significant digit radix sort:
+// linear, no branch on data; bytes that are equal in all keys, as most are, are passed over), then
+// runs of equal keys are put in order by comparing what the key could not hold.
 //
 //   numbers   the double's bits, made to ascend; ties: the elements' texts
 //   texts     the eight bytes behind what all texts begin with; ties: the whole texts
@@ -37,8 +37,8 @@ inline uint64_t SortKeyOfNumber(double number) {
   return (bits & kSign) != 0 ? ~bits : bits | kSign;
 }
 
-/// A weight as SORT reads it: what strtod takes up to the first zero byte, all of it; "" is 0. False: it is
-/// no number, or too large or too small for one.
+/// A weight as SORT reads it: what strtod takes up to the first zero byte, all of it; "" is 0.
+/// False: it is no number, or too large or too small for one.
 bool ParseSortWeight(std::string_view text, double* weight);
 
 /// Sorts by key, ascending; equal keys stay in their order.
@@ -49,8 +49,8 @@ size_t CommonPrefix(std::span<const std::string_view> texts);
 /// The key of a text whose first `skip` bytes are common to all.
 uint64_t SortKeyOfText(std::string_view text, size_t skip);
 
-/// Sorts by key, runs of equal keys by compare(index, index) < 0, and what is equal then by index; all but
-/// the latter reversed if `is_descending`.
+/// Sorts by key, runs of equal keys by compare(index, index) < 0, and what is equal then by index;
+/// all but the latter reversed if `is_descending`.
 template <class Compare>
 void SortItems(std::vector<SortItem>* items, bool is_descending, Compare&& compare) {
   SortByKey(items);

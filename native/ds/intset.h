@@ -1,5 +1,5 @@
-// IntSet: a sorted array of integers in one block of bytes, in Redis's own format, so that a set can go
-// into an RDB file or a DUMP payload as it lies in memory.
+// IntSet: a sorted array of integers in one block of bytes, in Redis's own format, so that a set
+// can go into an RDB file or a DUMP payload as it lies in memory.
 //
 //   0          4          8                                bytes()
 //   +----------+----------+---------+---------+-- - - --+
@@ -7,15 +7,16 @@
 //   +----------+----------+---------+---------+-- - - --+
 //     u32 little u32 little, all integers of the same width: 2, 4 or 8 bytes, little endian, signed
 //
-// Invariants: the integers ascend, each stands once; every one fits the width. The width only grows: as
-// in Redis, removing the one large integer does not make the others narrow again (payloads would differ).
+// Invariants: the integers ascend, each stands once; every one fits the width. The width only
+// grows: as in Redis, removing the one large integer does not make the others narrow again
+// (payloads would differ).
 //
-// A value of this class is just the address of such a block. The block lives in a SlabHeap and occupies
-// exactly heap.Allocate(bytes()); functions that change it take the heap and may move it, so the owner
-// stores data() again afterwards.
+// A value of this class is just the address of such a block. The block lives in a SlabHeap and
+// occupies exactly heap.Allocate(bytes()); functions that change it take the heap and may move it,
+// so the owner stores data() again afterwards.
 //
-// Cost: a search is a binary search within at most a few KiB (the threshold of the encoding keeps it so),
-// a change is a memmove. Appending in ascending order moves nothing.
+// Cost: a search is a binary search within at most a few KiB (the threshold of the encoding keeps
+// it so), a change is a memmove. Appending in ascending order moves nothing.
 //
 // Bytes from outside (RESTORE, files) must pass Validate() before any other function sees them.
 //
@@ -69,8 +70,8 @@ class IntSet {
   }
   /// Index of the first integer that is at least `value`; count() when there is none.
   size_t LowerBound(int64_t value) const { return LowerBoundIn(0, count(), value); }
-  /// The same from index `from` on, where all before are smaller than `value`. Cost: the logarithm of the
-  /// distance, so that walking one set along another costs at most as much as merging them.
+  /// The same from index `from` on, where all before are smaller than `value`. Cost: the logarithm
+  /// of the distance, so that walking one set along another costs at most as much as merging them.
   size_t Seek(size_t from, int64_t value) const;
 
   /// Adds the value; false if it is there already. The block may move.
@@ -80,8 +81,8 @@ class IntSet {
   /// Removes the integer with this index. The block may move.
   void RemoveAt(SlabHeap& heap, size_t index);
 
-  /// Removes all integers for which decide(int64_t), asked in ascending order, says true. The block may
-  /// move. One pass, however many go.
+  /// Removes all integers for which decide(int64_t), asked in ascending order, says true. The block
+  /// may move. One pass, however many go.
   template <class Decide>
   void RemoveIf(SlabHeap& heap, Decide&& decide) {
     const size_t width = this->width();
@@ -106,8 +107,8 @@ class IntSet {
     return true;
   }
 
-  /// Whether `bytes` are a well-formed set of integers: a width that exists, the length that header says,
-  /// at least one integer, all ascending. Safe on any bytes. O(n).
+  /// Whether `bytes` are a well-formed set of integers: a width that exists, the length that header
+  /// says, at least one integer, all ascending. Safe on any bytes. O(n).
   static bool Validate(std::string_view bytes);
 
  private:
@@ -120,7 +121,9 @@ class IntSet {
     if (width == 4) return static_cast<int32_t>(LoadLittle32(integers + index * 4));
     return static_cast<int64_t>(LoadLittle64(integers + index * 8));
   }
-  int64_t Load(size_t width, size_t index) const { return LoadFrom(data_ + kHeaderSize, width, index); }
+  int64_t Load(size_t width, size_t index) const {
+    return LoadFrom(data_ + kHeaderSize, width, index);
+  }
   void Store(size_t width, size_t index, int64_t value);
   void SetHeader(size_t width, size_t count) {
     StoreLittle32(data_, static_cast<uint32_t>(width));
@@ -129,7 +132,8 @@ class IntSet {
   size_t LowerBoundIn(size_t low, size_t high, int64_t value) const;
   /// Makes the block `new_size` bytes long; what is behind the shorter of both lengths is lost.
   void Resize(SlabHeap& heap, size_t old_size, size_t new_size);
-  /// Adds a value that no integer of the present width can be: it stands before or behind all others.
+  /// Adds a value that no integer of the present width can be: it stands before or behind all
+  /// others.
   void Widen(SlabHeap& heap, int64_t value);
 
   uint8_t* data_ = nullptr;

@@ -26,8 +26,8 @@ struct Fixture {
 
 /// An integer that is near a border of a width as often as not.
 int64_t RandomInteger(Random& random, int width_max) {
-  static constexpr int64_t kEdges[] = {0,         INT16_MIN, INT16_MAX,      INT32_MIN,
-                                       INT32_MAX, kMin64,    kMax64, 1'000'000};
+  static constexpr int64_t kEdges[] = {0,         INT16_MIN, INT16_MAX, INT32_MIN,
+                                       INT32_MAX, kMin64,    kMax64,    1'000'000};
   if (width_max == 2) return random.Between(-300, 300);
   if (width_max == 4) return random.Between(-40000, 40000);
   const int64_t edge = kEdges[random.Below(8)];

@@ -1,4 +1,5 @@
-// MemberTable: a set of strings: a HashTable whose entries are a length and the bytes, in one allocation.
+// MemberTable: a set of strings: a HashTable whose entries are a length and the bytes, in one
+// allocation.
 //
 //   0        1
 //   +--------+------- - -+
@@ -8,16 +9,18 @@
 //   +--------+------- - -+---- - -+
 //     0        1           9
 //
-// A 10-byte member takes 11 bytes, so 16 of the heap; with its place in the table (14.3 bytes) it costs 30
-// bytes where Redis 7.0 spends 56 (a string, an entry of the dictionary and a share of its array).
+// A 10-byte member takes 11 bytes, so 16 of the heap; with its place in the table (14.3 bytes) it
+// costs 30 bytes where Redis 7.0 spends 56 (a string, an entry of the dictionary and a share of its
+// array).
 //
-// WALKING. The members of a big set lie all over the heap, so a plain walk waits for memory once a member.
-// ForEachBatch reads the pointers of some buckets ahead, asks for the lines they point to, and hands out
-// the batch before it, whose lines have arrived by then. Filter does the same for lookups: all buckets of
-// a batch, then all entries that may match, and then the comparisons. Each hides nearly all of the wait.
+// WALKING. The members of a big set lie all over the heap, so a plain walk waits for memory once a
+// member. ForEachBatch reads the pointers of some buckets ahead, asks for the lines they point to,
+// and hands out the batch before it, whose lines have arrived by then. Filter does the same for
+// lookups: all buckets of a batch, then all entries that may match, and then the comparisons. Each
+// hides nearly all of the wait.
 //
-// The hash is the caller's, by template: it must be the same for all tables that are walked along one
-// another, and is computed once for a member that is looked up in several.
+// The hash is the caller's, by template: it must be the same for all tables that are walked along
+// one another, and is computed once for a member that is looked up in several.
 //
 // Invariant: member_bytes() is the sum of GoodSize(Member::SizeFor(length)) over all members.
 //
@@ -62,7 +65,9 @@ class MemberTable {
     using Entry = Member;
     using Key = std::string_view;
     static uint64_t Hash(const Member* member) { return HashText(member->view()); }
-    static bool Equals(const Member* member, std::string_view text) { return member->view() == text; }
+    static bool Equals(const Member* member, std::string_view text) {
+      return member->view() == text;
+    }
   };
   using Table = HashTable<Policy>;
 
@@ -117,27 +122,28 @@ class MemberTable {
     return table_.Scan(cursor, [&](Position position) { visit(position.entry()->view()); });
   }
 
-  /// Calls visit(std::span<std::string_view>) for all members, some dozens at a time, until it returns
-  /// false; returns whether it never did. The visitor may change the span's elements; it must not change
-  /// the table.
+  /// Calls visit(std::span<std::string_view>) for all members, some dozens at a time, until it
+  /// returns false; returns whether it never did. The visitor may change the span's elements; it
+  /// must not change the table.
   template <class Visit>
   bool ForEachBatch(Visit&& visit) const;
 
-  /// Of `count` texts with their hashes (count <= kBatchMax), keeps those that are members (or, unless
-  /// `keep_members`, those that are not), in their order. Returns how many.
+  /// Of `count` texts with their hashes (count <= kBatchMax), keeps those that are members (or,
+  /// unless `keep_members`, those that are not), in their order. Returns how many.
   size_t Filter(std::string_view* texts, uint64_t* hashes, size_t count, bool keep_members) const;
 
-  /// Adds the texts of a batch (count <= kBatchMax), which may be members already. Returns how many were
-  /// not.
-  size_t AddBatch(SlabHeap& heap, const std::string_view* texts, const uint64_t* hashes, size_t count);
+  /// Adds the texts of a batch (count <= kBatchMax), which may be members already. Returns how many
+  /// were not.
+  size_t AddBatch(SlabHeap& heap, const std::string_view* texts, const uint64_t* hashes,
+                  size_t count);
   /// Fetches what looking up these hashes will touch.
   void PrefetchBatch(const uint64_t* hashes, size_t count) const {
     for (size_t i = 0; i < count; i++) table_.PrefetchBucket(hashes[i]);
     for (size_t i = 0; i < count; i++) table_.PrefetchEntry(hashes[i]);
   }
 
-  /// Frees about `max_members` members; true when nothing is left. The table must not be used otherwise any
-  /// more.
+  /// Frees about `max_members` members; true when nothing is left. The table must not be used
+  /// otherwise any more.
   bool FreeSlice(SlabHeap& heap, size_t max_members);
 
   /// Deep check of the structure. O(n).

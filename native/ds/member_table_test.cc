@@ -1,5 +1,5 @@
-// MemberTable against std::set: growth and shrinkage, long members, batches, filters, freeing in slices,
-// memory; and that a random member is a fair choice.
+// MemberTable against std::set: growth and shrinkage, long members, batches, filters, freeing in
+// slices, memory; and that a random member is a fair choice.
 #include "ds/member_table.h"
 
 #include <map>
@@ -175,7 +175,8 @@ TEST(member_table_random_is_fair) {
       counts[std::string(position.entry()->view())]++;
     }
     double chi_square = 0;
-    for (const auto& [member, count] : counts) chi_square += (count - 100.0) * (count - 100.0) / 100.0;
+    for (const auto& [member, count] : counts)
+      chi_square += (count - 100.0) * (count - 100.0) / 100.0;
     const double freedom = size - 1;
     EXPECT_EQ(counts.size(), static_cast<size_t>(size));
     EXPECT_LE(chi_square, freedom + 6 * __builtin_sqrt(2 * freedom) + 1e-9);

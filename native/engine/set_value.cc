@@ -1,5 +1,5 @@
-// Sets: conversions between the encodings, and what the keyspace does with sets. See the header for the
-// rules.
+// Sets: conversions between the encodings, and what the keyspace does with sets. See the header for
+// the rules.
 #include "engine/set_value.h"
 
 #include <algorithm>
@@ -121,7 +121,8 @@ void SetObject::ConvertToListpack(SlabHeap& heap) {
 }
 
 void SetObject::ExpectMore(SlabHeap& heap, const SetLimits& limits, size_t count) {
-  if (is_listpack() ? count > limits.listpack_entries : is_intset() && count > limits.intset_entries) {
+  if (is_listpack() ? count > limits.listpack_entries
+                    : is_intset() && count > limits.intset_entries) {
     ConvertToTable(heap);
   }
 }
@@ -212,6 +213,35 @@ size_t SetObject::AddAll(SlabHeap& heap, const SetLimits& limits,
   return added;
 }
 
+size_t SetObject::AppendToListpack(SlabHeap& heap, const SetLimits& limits,
+                                   std::span<const std::string_view> members) {
+  ds::Listpack pack = listpack();
+  const size_t present = pack.count();
+  const size_t room = limits.listpack_entries > present ? limits.listpack_entries - present : 0;
+  size_t bytes = pack.bytes();
+  size_t count = 0;
+  while (count < std::min(room, members.size()) && members[count].size() <= limits.listpack_value &&
+         bytes + members[count].size() <= ds::Listpack::kMaxBytes) {
+    bytes += ds::Listpack::ElementSize(members[count++]);
+  }
+  if (count > 0) pack.AppendAll(heap, members.first(count));
+  SetListpack(pack);
+  return count;
+}
+
+void SetObject::AddDistinct(SlabHeap& heap, const SetLimits& limits,
+                            std::span<const std::string_view> members) {
+  while (!members.empty() && !is_table()) {
+    const size_t count = is_listpack() ? AppendToListpack(heap, limits, members) : 0;
+    members = members.subspan(count);
+    if (members.empty()) return;
+    // One that does not fit, or decides what an intset becomes.
+    Add(heap, limits, members.front());
+    members = members.subspan(1);
+  }
+  for (const std::string_view member : members) table()->AddNew(heap, HashKey(member), member);
+}
+
 bool SetObject::Remove(SlabHeap& heap, std::string_view member) {
   if (is_table()) return table()->Remove(heap, member);
   if (is_listpack()) {
@@ -258,7 +288,8 @@ std::vector<const ds::Member*> SetObject::PickDistinct(Random& random, size_t co
   std::vector<const ds::Member*> seen(places, nullptr);
   while (picks.size() < count) {
     const ds::Member* member = table()->RandomPosition([&] { return random.Next(); }).entry();
-    size_t place = (reinterpret_cast<uint64_t>(member) * 0x9e3779b97f4a7c15ull >> 32) & (places - 1);
+    size_t place =
+        (reinterpret_cast<uint64_t>(member) * 0x9e3779b97f4a7c15ull >> 32) & (places - 1);
     while (seen[place] != nullptr && seen[place] != member) place = (place + 1) & (places - 1);
     if (seen[place] == member) continue;
     seen[place] = member;
@@ -302,7 +333,8 @@ size_t SetProbe::Filter(std::string_view* texts, uint64_t* hashes, size_t count,
   if (set_.is_table()) return set_.table()->Filter(texts, hashes, count, keep_members);
   size_t kept = 0;
   for (size_t i = 0; i < count; i++) {
-    const bool is_member = places_.empty() ? set_.Contains(texts[i]) : Contains(hashes[i], texts[i]);
+    const bool is_member =
+        places_.empty() ? set_.Contains(texts[i]) : Contains(hashes[i], texts[i]);
     if (is_member != keep_members) continue;
     texts[kept] = texts[i];
     hashes[kept++] = hashes[i];
@@ -387,7 +419,9 @@ size_t SetMemory(Encoding encoding, uint64_t payload, size_t) {
   return SetObject(encoding, payload).memory();
 }
 
-size_t SetLength(Encoding encoding, uint64_t payload) { return SetObject(encoding, payload).size(); }
+size_t SetLength(Encoding encoding, uint64_t payload) {
+  return SetObject(encoding, payload).size();
+}
 
 void ValidateSet(Encoding encoding, uint64_t payload) { SetObject(encoding, payload).Validate(); }
 

@@ -1,10 +1,10 @@
-// Sets: what a value of the set type is: an intset, a listpack or a table of members, and when it changes
-// from one to the other.
+// Sets: what a value of the set type is: an intset, a listpack or a table of members, and when it
+// changes from one to the other.
 //
-//   encoding   payload points to            from                           to
-//   intset     ds::IntSet's block           all members are integers       set-max-intset-entries
-//   listpack   ds::Listpack's block         short members of any kind      set-max-listpack-entries, -value
-//   hashtable  SetTable                     all others
+//   encoding   payload points to      holds                       up to
+//   intset     ds::IntSet's block     integers                    set-max-intset-entries
+//   listpack   ds::Listpack's block   short members of any kind   set-max-listpack-entries, -value
+//   hashtable  SetTable               all others
 //
 //              an integer too many
 //     intset ---------------------------------> hashtable
@@ -12,17 +12,17 @@
 //        | a text, few and short members          | one too many or too long
 //        +--------------> listpack ---------------+
 //
-// Conversions are Redis 7.2's, in its order (OBJECT ENCODING shows them), and never go back; only stores of
-// whole results choose again. Rules that are easy to get wrong:
-//   - the first member alone decides between intset and listpack; the number of members that SADD brings
-//     is a hint that may choose the hashtable at once, though they may turn out to be equal;
+// Conversions are Redis 7.2's, in its order (OBJECT ENCODING shows them), and never go back; only
+// stores of whole results choose again. Rules that are easy to get wrong:
+//   - the first member alone decides between intset and listpack; the number of members that SADD
+//     brings is a hint that may choose the hashtable at once, though they may turn out to be equal;
 //   - a text that does not fit a listpack makes a hashtable even of a small intset.
 //
-// A SetObject is a set without an entry: two words to be copied out of an entry, changed, and stored again
-// (Store), or to be built and then put into the keyspace, or freed.
+// A SetObject is a set without an entry: two words to be copied out of an entry, changed, and
+// stored again (Store), or to be built and then put into the keyspace, or freed.
 //
-// WALKING AND PROBING go by batches of some dozens of members (see ds/member_table.h): ForEachBatch gives
-// them as texts whatever the encoding, a SetProbe looks all of them up at once.
+// WALKING AND PROBING go by batches of some dozens of members (see ds/member_table.h): ForEachBatch
+// gives them as texts whatever the encoding, a SetProbe looks all of them up at once.
 //
 // Thread: the holder of the lease of the value's shard.
 #pragma once
@@ -68,7 +68,8 @@ class SetObject {
   static SetObject CreateIntSet(SlabHeap& heap) { return SetObject(ds::IntSet::Create(heap)); }
   static SetObject CreateListpack(SlabHeap& heap) { return SetObject(ds::Listpack::Create(heap)); }
   static SetObject CreateTable(SlabHeap& heap);
-  /// An empty one for a set whose first member is `first` and that is going to have up to `size_hint`.
+  /// An empty one for a set whose first member is `first` and that is going to have up to
+  /// `size_hint`.
   static SetObject CreateFor(SlabHeap& heap, const SetLimits& limits, std::string_view first,
                              size_t size_hint);
   void Free(SlabHeap& heap);
@@ -99,10 +100,14 @@ class SetObject {
   bool Add(SlabHeap& heap, const SetLimits& limits, std::string_view member);
   /// Adds `members`, which may be there already or equal. Returns how many were not.
   size_t AddAll(SlabHeap& heap, const SetLimits& limits, std::span<const std::string_view> members);
+  /// Adds `members`, which differ from one another and are not there yet: the same without
+  /// searching.
+  void AddDistinct(SlabHeap& heap, const SetLimits& limits,
+                   std::span<const std::string_view> members);
   /// Removes a member; false if it is not there.
   bool Remove(SlabHeap& heap, std::string_view member);
-  /// `count` more members are announced: a set that would outgrow its encoding by them alone becomes a
-  /// table at once.
+  /// `count` more members are announced: a set that would outgrow its encoding by them alone
+  /// becomes a table at once.
   void ExpectMore(SlabHeap& heap, const SetLimits& limits, size_t count);
   /// Makes a set whose members are all integers an intset, unless it is too large.
   void CompactIntegers(SlabHeap& heap, const SetLimits& limits);
@@ -122,9 +127,9 @@ class SetObject {
 
   // ---- Walking and probing ----
 
-  /// Calls visit(std::span<std::string_view>) for all members, at most kBatchMax at a time, until it
-  /// returns false; returns whether it never did. The visitor may change the span's elements, but not
-  /// the set. Intsets go in ascending order, listpacks in the order of insertion.
+  /// Calls visit(std::span<std::string_view>) for all members, at most kBatchMax at a time, until
+  /// it returns false; returns whether it never did. The visitor may change the span's elements,
+  /// but not the set. Intsets go in ascending order, listpacks in the order of insertion.
   template <class Visit>
   bool ForEachBatch(Visit&& visit) const;
   /// The same, one by one: visit(std::string_view).
@@ -144,7 +149,8 @@ class SetObject {
                           SetObject* set);
   static bool AdoptListpack(SlabHeap& heap, const SetLimits& limits, std::string_view bytes,
                             SetObject* set);
-  /// An empty set that `count` > 0 members are going to be added to one by one; Add() says which is twice.
+  /// An empty set that `count` > 0 members are going to be added to one by one; Add() says which is
+  /// twice.
   static SetObject CreateForLoad(SlabHeap& heap, const SetLimits& limits, size_t count);
 
   /// Bytes of the value. O(1).
@@ -167,6 +173,9 @@ class SetObject {
 
   bool AddToIntSet(SlabHeap& heap, const SetLimits& limits, std::string_view member);
   bool AddToListpack(SlabHeap& heap, const SetLimits& limits, std::string_view member);
+  /// Appends as many of `members` as a listpack may hold; returns their number.
+  size_t AppendToListpack(SlabHeap& heap, const SetLimits& limits,
+                          std::span<const std::string_view> members);
   bool FitsListpack(const SetLimits& limits, std::string_view member) const;
   void ConvertToTable(SlabHeap& heap);
   void ConvertToListpack(SlabHeap& heap);
@@ -177,9 +186,9 @@ class SetObject {
   uint64_t payload_;
 };
 
-/// A set in which many members are going to be looked up. Tables and intsets are ready for that; for a
-/// listpack, which would be walked each time, the hashes of its members are sorted into places first.
-/// The set must not change meanwhile.
+/// A set in which many members are going to be looked up. Tables and intsets are ready for that;
+/// for a listpack, which would be walked each time, the hashes of its members are sorted into
+/// places first. The set must not change meanwhile.
 class SetProbe {
  public:
   /// `lookups`: about how many there will be.
@@ -187,8 +196,8 @@ class SetProbe {
 
   /// Whether Filter looks at the hashes.
   bool needs_hashes() const { return set_.is_table() || !places_.empty(); }
-  /// Of `count` texts (count <= kBatchMax) with their hashes, keeps those that are members (or, unless
-  /// `keep_members`, those that are not), in their order. Returns how many.
+  /// Of `count` texts (count <= kBatchMax) with their hashes, keeps those that are members (or,
+  /// unless `keep_members`, those that are not), in their order. Returns how many.
   size_t Filter(std::string_view* texts, uint64_t* hashes, size_t count, bool keep_members) const;
 
  private:
@@ -203,8 +212,9 @@ class SetProbe {
   std::vector<Place> places_;  // empty: looked up in the set itself
 };
 
-/// Calls visit(std::string_view) for the members of a set until it returns false; returns whether it never
-/// did. The visitor must not change the set. For commands that know any type (DUMP, SORT, DEBUG DIGEST).
+/// Calls visit(std::string_view) for the members of a set until it returns false; returns whether
+/// it never did. The visitor must not change the set. For commands that know any type (DUMP, SORT,
+/// DEBUG DIGEST).
 template <class Visit>
 bool ForEachSetMember(const Entry& entry, Visit&& visit) {
   return SetObject(entry).ForEach(visit);
@@ -251,7 +261,8 @@ void SetObject::PopRandom(SlabHeap& heap, Random& random, size_t count, Sink&& s
     }
     return;
   }
-  // One walk over the block; each member goes with the chance that makes all choices equally likely.
+  // One walk over the block; each member goes with the chance that makes all choices equally
+  // likely.
   size_t left = size();
   Text text;
   const auto goes = [&] { return random.Below(left--) < count; };

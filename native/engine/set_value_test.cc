@@ -1,5 +1,5 @@
-// Sets against a naive twin over all encodings and tiny thresholds: contents, conversions, random picks
-// (a chi-square test for each way to pick and each encoding), hostile payloads, memory.
+// Sets against a naive twin over all encodings and tiny thresholds: contents, conversions, random
+// picks (a chi-square test for each way to pick and each encoding), hostile payloads, memory.
 #include "engine/set_value.h"
 
 #include <cmath>
@@ -171,6 +171,27 @@ TEST(set_value_adds_many_at_once) {
   }
 }
 
+TEST(set_value_adds_distinct_members_by_the_same_rules) {
+  Random random(test::Seed());
+  for (int round = 0; round < 60; round++) {
+    Fixture all;
+    Fixture distinct;
+    const SetLimits limits = Limits(random.Below(60), random.Below(60), random.OneIn(2) ? 64 : 3);
+    Model model;
+    for (int i = 0; i < 4; i++) {
+      std::vector<std::string> texts(random.Below(40));
+      for (std::string& text : texts) text = RandomMemberText(random);
+      std::erase_if(texts, [&](const std::string& text) { return !model.insert(text).second; });
+      const std::vector<std::string_view> views(texts.begin(), texts.end());
+      EXPECT_EQ(all.set.AddAll(all.heap, limits, views), views.size());
+      distinct.set.AddDistinct(distinct.heap, limits, views);
+      EXPECT_EQ(distinct.set.encoding(), all.set.encoding());
+      EXPECT_TRUE(distinct.All() == model);
+      if (!model.empty()) distinct.set.Validate();
+    }
+  }
+}
+
 // ---- Fairness ----
 
 constexpr size_t kClasses = 60;
@@ -185,8 +206,9 @@ SetObject Sample(SlabHeap& heap, Encoding encoding) {
   return set;
 }
 
-/// Counts of members in many picks must be near each other: six standard deviations of the statistic.
-/// Picks of several members at once are correlated, which makes the statistic smaller, never larger.
+/// Counts of members in many picks must be near each other: six standard deviations of the
+/// statistic. Picks of several members at once are correlated, which makes the statistic smaller,
+/// never larger.
 struct Counts {
   void Add(std::string_view member) {
     counts[std::string(member)]++;
@@ -301,12 +323,18 @@ TEST(set_value_adopts_valid_payloads_only) {
   EXPECT_FALSE(try_listpack({"a", "b", "a"}));
   EXPECT_FALSE(try_listpack({"a", "b", "c", "d", "a"}));
   // An integer written as a text by another writer: equal to the integer, and stored as one.
-  const std::string foreign("\x0a\0\0\0\1\0\x81" "7\2\xff", 10);
+  const std::string foreign(
+      "\x0a\0\0\0\1\0\x81"
+      "7\2\xff",
+      10);
   ASSERT_TRUE(ds::Listpack::Validate(foreign));
   ASSERT_TRUE(SetObject::AdoptListpack(heap, limits, foreign, &set));
   EXPECT_TRUE(set.Contains("7"));
   set.Free(heap);
-  const std::string twice("\x0c\0\0\0\2\0\7\1\x81" "7\2\xff", 12);
+  const std::string twice(
+      "\x0c\0\0\0\2\0\7\1\x81"
+      "7\2\xff",
+      12);
   ASSERT_TRUE(ds::Listpack::Validate(twice));
   EXPECT_FALSE(SetObject::AdoptListpack(heap, limits, twice, &set));
   EXPECT_FALSE(SetObject::AdoptListpack(heap, limits, "broken", &set));

@@ -1,5 +1,6 @@
-// ThreadRandom: the running thread's random generator, for choices that a client sees (SPOP, SRANDMEMBER,
-// RANDOMKEY). Seeded from the clock and the thread: not for secrets, not for tests, which bring their own.
+// ThreadRandom: the running thread's random generator, for choices that a client sees (SPOP,
+// SRANDMEMBER, RANDOMKEY). Seeded from the clock and the thread: not for secrets, not for tests,
+// which bring their own.
 //
 // Thread: any; each has its own.
 #pragma once

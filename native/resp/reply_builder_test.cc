@@ -149,6 +149,19 @@ TEST(output_buffer_borrows_scratch) {
   EXPECT_TRUE(buffer.empty());
 }
 
+// A piece set aside, filled when more has been written behind it. Returns what was appended.
+std::string AppendAroundPiece(Random& random, OutputBuffer* buffer) {
+  const size_t piece = buffer->SetPieceAside(1 + random.Below(30));
+  const std::string behind(random.Below(700), 'b');
+  buffer->Append(behind);
+  buffer->FillPiece(piece, "p");
+  return "p" + behind;
+}
+
+std::string RandomText(Random& random, char byte) {
+  return std::string(random.Below(random.OneIn(5) ? 5000 : 60), byte);
+}
+
 // Random operations on two buffers, compared with strings after each; references and memory must
 // balance.
 TEST(output_buffer_behaves_like_a_string) {
@@ -172,8 +185,7 @@ TEST(output_buffer_behaves_like_a_string) {
         case 0:
         case 1:
         case 2: {
-          const std::string text(random.Below(random.OneIn(5) ? 5000 : 60),
-                                 static_cast<char>('a' + step % 26));
+          const std::string text = RandomText(random, static_cast<char>('a' + step % 26));
           buffer.Append(text);
           models[i] += text;
           break;
@@ -210,15 +222,7 @@ TEST(output_buffer_behaves_like_a_string) {
             has_scratch[i] = true;
           }
           break;
-        case 9: {
-          // A piece set aside, filled when more has been written behind it.
-          const size_t piece = buffer.SetPieceAside(1 + random.Below(30));
-          const std::string behind(random.Below(700), 'b');
-          buffer.Append(behind);
-          buffer.FillPiece(piece, "p");
-          models[i] += "p" + behind;
-          break;
-        }
+        case 9: models[i] += AppendAroundPiece(random, &buffer); break;
         case 8: marks[i] = {buffer.GetMark(), models[i].size(), true}; break;
         default:
           if (!marks[i].is_valid) break;

@@ -166,6 +166,25 @@ export const ACCEPTED: readonly Accepted[] = [
       oracle === '-ERR syntax error\r\n' && args.some((word) => word.toString('latin1').toLowerCase() === 'novalues'),
   },
   {
+    id: 'sinterstore-overwrites',
+    kind: 'redis-7.2',
+    reason: 'the destination of SINTERSTORE is overwritten, as the newer key specs say; the oracle calls it read and written',
+    commands: ['command|getkeysandflags'],
+    matches: ({ args, oracle, subject }) =>
+      args.some((word) => word.toString('latin1').toLowerCase() === 'sinterstore') &&
+      oracle.replace('+RW\r\n+update', '+OW\r\n+update') === subject,
+  },
+  {
+    id: 'sort-after-numbers-beyond-the-range',
+    kind: 'sherd',
+    reason:
+      'once SORT has met a number beyond the range of a double, Redis refuses every number, since nobody resets the ' +
+      'errno that it looks at',
+    commands: ['sort', 'sort_ro'],
+    matches: ({ oracle, subject }) =>
+      oracle === "-ERR One or more scores can't be converted into double\r\n" && subject.startsWith('*'),
+  },
+  {
     id: 'refcount-of-small-integers',
     kind: 'sherd',
     reason:

@@ -103,12 +103,13 @@ const FAMILY_SOURCES: Record<string, { group: string } | { names: string[] }> = 
   streams: { group: 'stream' },
   bitmaps: { group: 'bitmap' },
   hyperloglogs: { group: 'hyperloglog' },
+  sort: { names: names('sort sort_ro') },
 };
 
 /** Families that Sherd has now. A new family joins the gate and the soak by its name here. */
 export const EXISTING_FAMILIES = [
-  ...['strings', 'keys', 'connection', 'server', 'bitmaps', 'hyperloglogs', 'sets', 'zsets', 'geo', 'lists', 'hashes'],
-  'streams',
+  'strings', 'keys', 'connection', 'server', 'bitmaps', 'hyperloglogs', 'sets', 'zsets', 'geo', 'lists', 'hashes',
+  'streams', 'sort',
 ];
 
 export const FAMILIES: ReadonlyMap<string, string[]> = new Map(

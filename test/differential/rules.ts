@@ -6,6 +6,7 @@
  */
 import type { Prng } from './prng.js';
 import { setRows } from './set-rules.js';
+import { sortRows } from './sort-rules.js';
 import { sortedSetRows } from './sorted-set-rules.js';
 import { streamRows } from './stream-rules.js';
 import { edgeInteger, randomKey, randomPattern, randomString } from './values.js';
@@ -517,7 +518,7 @@ const rows: Record<string, Rule> = {
   pfselftest: { excluded: 'takes seconds' },
 };
 
-const RULES = new Map(Object.entries({ ...rows, ...setRows, ...sortedSetRows, ...streamRows }));
+const RULES = new Map(Object.entries({ ...rows, ...setRows, ...sortRows, ...sortedSetRows, ...streamRows }));
 const NO_RULE: Rule = {};
 
 export function ruleOf(name: string): Rule {
