@@ -337,7 +337,7 @@ describe('findKeys', () => {
     ['zunion 3 a b', [keynum], undefined],
     ['zunion 0 a', [keynum], undefined],
     ['zunion -1 a', [keynum], undefined],
-    ['zunion 01 a', [keynum], undefined],
+    ['zunion 01 a', [keynum], [2]],
     ['zunion 100000000 a', [keynum], undefined],
     ['zunion 99999999999999999999999 a', [keynum], undefined],
     ['zunion', [keynum], undefined],
