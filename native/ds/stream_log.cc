@@ -163,11 +163,13 @@ void StreamLog::CloseTail(SlabHeap& heap) {
   MoveBlock(heap, &block, bytes, exact);
 }
 
-// Makes room for `bytes` in the tail: twice what it has, while that is little.
+// Makes room for `bytes` in the tail: twice what it has while that is little, an eighth more where
+// options allow large nodes, so that each byte is copied a bounded number of times.
 void StreamLog::GrowTail(SlabHeap& heap, size_t bytes) {
-  const size_t doubled = std::min(2 * tail_capacity_, kTailRoomMax);
+  const size_t room = tail_capacity_ < kTailRoomMax ? std::min(2 * tail_capacity_, kTailRoomMax)
+                                                    : tail_capacity_ + tail_capacity_ / 8;
   Block block = BlockAt(nodes_.Last());
-  MoveBlock(heap, &block, BytesOf(tail_), SlabHeap::GoodSize(std::max(bytes, doubled)));
+  MoveBlock(heap, &block, BytesOf(tail_), SlabHeap::GoodSize(std::max(bytes, room)));
 }
 
 void StreamLog::Append(SlabHeap& heap, StreamId id, std::span<const std::string_view> pairs,

@@ -279,6 +279,22 @@ TEST(stream_log_long_ones_take_little_more_than_their_bytes) {
   FreeAll(heap, log);
 }
 
+// Without limits all goes into one node, whose elements become too many for the listpack's count.
+TEST(stream_log_in_one_node) {
+  SlabHeap heap;
+  StreamLog log;
+  const std::string_view pairs[] = {"field", "0123456789"};
+  for (uint64_t i = 1; i <= 30000; i++) log.Append(heap, {i, 0}, pairs, {0, 0});
+  log.Validate();
+  EXPECT_EQ(log.node_count(), 1u);
+  for (uint64_t i = 1; i < 30000; i += 101) EXPECT_TRUE(log.Delete(heap, {i, 0}));
+  log.Validate();
+  StreamCursor cursor(log, {20000, 0}, StreamId::Max(), true);
+  EXPECT_TRUE(cursor.Next());
+  EXPECT_TRUE((cursor.entry().id == StreamId{30000, 0}));
+  FreeAll(heap, log);
+}
+
 // ---- Redis's radix tree ----
 
 // Nodes of a radix tree over 16-byte keys, from its definition.

@@ -14,7 +14,7 @@
 import { COMMANDS, FAMILIES, fullName, type ArgumentSpec, type CommandSpec } from './grammar.js';
 import { Prng } from './prng.js';
 import { ruleOf } from './rules.js';
-import { beforeStreamCommand, isStreamCommandSafe } from './stream-rules.js';
+import { beforeStreamCommand, isStreamCommandSafe, streamOptions } from './stream-rules.js';
 import {
   edgeInteger,
   randomCase,
@@ -145,6 +145,9 @@ export class Generator {
     // Serial exchanges cost a round trip each, so those streams are short.
     const count = delivery === 'single' ? Math.min(steps, 60) : steps;
     let connection = 0;
+    if (this.drawable.some((spec) => spec.name === 'xadd')) {
+      for (const args of streamOptions(prng)) list.push({ args, connection });
+    }
     while (list.length < count) {
       if (prng.chance(1 / 25)) connection = prng.below(connections);
       if (prng.chance(1 / 2000)) list.push(...this.shortLived(connection));

@@ -192,7 +192,7 @@ export const streamRows: Record<string, Rule> = {
   'xgroup|destroy': { generate: (prng) => [key(prng), group(prng)], weight: 0.15 },
   'xgroup|createconsumer': { generate: (prng) => [key(prng), group(prng), consumer(prng)], weight: 0.5 },
   'xgroup|delconsumer': { generate: (prng) => [key(prng), group(prng), consumer(prng)], weight: 0.4 },
-  'xgroup|help': { weight: 0.02 },
+  'xgroup|help': { weight: 0.1 },
   'xinfo|stream': {
     compare: 'stream-info',
     generate: (prng) => [key(prng), ...some(prng, [0.7, 'FULL', ...some(prng, [0.5, 'COUNT', number(prng, -1, 20)])])],
@@ -200,7 +200,7 @@ export const streamRows: Record<string, Rule> = {
   },
   'xinfo|groups': { compare: 'stream-info', generate: (prng) => [key(prng)], weight: 0.6 },
   'xinfo|consumers': { compare: 'stream-info', generate: (prng) => [key(prng), group(prng)], weight: 0.6 },
-  'xinfo|help': { weight: 0.02 },
+  'xinfo|help': { weight: 0.1 },
 };
 
 const lower = (argument: Buffer | undefined): string => (argument ?? Buffer.alloc(0)).toString('latin1').toLowerCase();
@@ -244,6 +244,16 @@ export function isStreamCommandSafe(args: readonly Buffer[]): boolean {
     default:
       return true;
   }
+}
+
+/** Options that a stream of commands begins with: nodes of few entries, so that streams have many of them. */
+export function streamOptions(prng: Prng): Buffer[][] {
+  if (prng.chance(0.3)) return [];
+  const set = (name: string, value: string): Buffer[] =>
+    ['CONFIG', 'SET', name, value].map((word) => Buffer.from(word));
+  const entries = set('stream-node-max-entries', prng.pick(['1', '2', '3', '5', '10', '25', '0']));
+  if (prng.chance(0.7)) return [entries];
+  return [entries, set('stream-node-max-bytes', prng.pick(['1', '100', '300', '1000', '0']))];
 }
 
 /** What must be sent before a line so that both servers have the consumer that it may create. */
