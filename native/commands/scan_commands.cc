@@ -99,6 +99,9 @@ bool ParseScan(CommandContext& ctx, ScanOptions* options) {
     } else if (has_value && ctx.ArgIs(i, "type")) {
       options->type = ctx.args[i + 1];
       options->has_type = true;
+    } else if (ctx.ArgIs(i, "novalues")) {
+      ctx.reply.Error(engine::errors::kNoValues);
+      return false;
     } else {
       ctx.reply.Error(engine::errors::kSyntax);
       return false;

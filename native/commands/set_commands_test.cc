@@ -325,7 +325,8 @@ TEST(set_scan_arguments_in_redis_order) {
   EXPECT_EQ(server.Run({"SSCAN", "s", "0", "COUNT", "0"}), kSyntax);
   EXPECT_EQ(server.Run({"SSCAN", "s", "0", "COUNT", "x"}), kNotInteger);
   EXPECT_EQ(server.Run({"SSCAN", "s", "0", "TYPE", "set"}), kSyntax);
-  EXPECT_EQ(server.Run({"SSCAN", "s", "0", "NOVALUES"}), kSyntax);
+  EXPECT_EQ(server.Run({"SSCAN", "s", "0", "NOVALUES"}),
+            Error("ERR NOVALUES option can only be used in HSCAN"));
   EXPECT_EQ(server.Run({"SSCAN", "s", "0", "MATCH", "x*"}), empty_page);
   EXPECT_EQ(server.Run({"SSCAN", "s", "7", "count", "1", "match", "2"}),
             "*2\r\n" + Bulk("0") + "*1\r\n" + Bulk("2"));

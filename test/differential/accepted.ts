@@ -158,6 +158,14 @@ export const ACCEPTED: readonly Accepted[] = [
       subject.startsWith('*1\r\n'),
   },
   {
+    id: 'novalues-elsewhere',
+    kind: 'redis-7.2',
+    reason: 'SCAN, SSCAN and ZSCAN have an error of their own for NOVALUES since 7.4',
+    commands: ['scan', 'sscan', 'zscan'],
+    matches: ({ oracle, subject }) =>
+      oracle === '-ERR syntax error\r\n' && subject === '-ERR NOVALUES option can only be used in HSCAN\r\n',
+  },
+  {
     id: 'hscan-novalues',
     kind: 'redis-7.2',
     reason: 'HSCAN takes NOVALUES since 7.4',
