@@ -69,7 +69,9 @@ Area AreaOf(uint64_t bits, int step) {
           latitude(grid.row + 1.0)};
 }
 
-double Clamp(double value, double limit) { return value > limit ? limit : value < -limit ? -limit : value; }
+double Clamp(double value, double limit) {
+  return value > limit ? limit : value < -limit ? -limit : value;
+}
 
 // A score as the number that Redis takes it for on x86-64, also where C leaves that open: scores below 0
 // and above 2^63.
@@ -116,7 +118,15 @@ int EstimateStep(double radius_meters, double latitude) {
 }
 
 enum Place : int {
-  kCenter, kNorth, kSouth, kEast, kWest, kNorthEast, kNorthWest, kSouthEast, kSouthWest,
+  kCenter,
+  kNorth,
+  kSouth,
+  kEast,
+  kWest,
+  kNorthEast,
+  kNorthWest,
+  kSouthEast,
+  kSouthWest,
 };
 
 std::array<GeoCell, 9> CellsAround(GeoPoint center, int step) {
@@ -127,15 +137,9 @@ std::array<GeoCell, 9> CellsAround(GeoPoint center, int step) {
   const uint32_t south = (grid.row - 1) & mask;
   const uint32_t east = (grid.column + 1) & mask;
   const uint32_t west = (grid.column - 1) & mask;
-  const Grid grids[9] = {grid,
-                         {grid.column, north},
-                         {grid.column, south},
-                         {east, grid.row},
-                         {west, grid.row},
-                         {east, north},
-                         {west, north},
-                         {east, south},
-                         {west, south}};
+  const Grid grids[9] = {
+      grid,          {grid.column, north}, {grid.column, south}, {east, grid.row}, {west, grid.row},
+      {east, north}, {west, north},        {east, south},        {west, south}};
   std::array<GeoCell, 9> cells;
   for (size_t i = 0; i < cells.size(); i++) cells[i] = {Interleave(grids[i]), step};
   return cells;
@@ -148,7 +152,9 @@ bool IsOnMap(GeoPoint point) {
          point.latitude >= -kGeoLatitudeMax && point.latitude <= kGeoLatitudeMax;
 }
 
-uint64_t GeoScore(GeoPoint point) { return Interleave(GridOf(point, kGeoLatitudeMax, kGeoStepMax)); }
+uint64_t GeoScore(GeoPoint point) {
+  return Interleave(GridOf(point, kGeoLatitudeMax, kGeoStepMax));
+}
 
 GeoPoint GeoPointOf(double score) {
   const Area area = AreaOf(ScoreBits(score), kGeoStepMax);
@@ -163,7 +169,8 @@ void FormatGeohash(GeoPoint point, char (&out)[kGeoTextSize]) {
   for (size_t i = 0; i < kGeoTextSize; i++) {
     // 52 bits make ten characters; Redis pads the eleventh with zeros.
     const size_t used = (i + 1) * 5;
-    out[i] = used > 2 * kGeoStepMax ? kAlphabet[0] : kAlphabet[bits >> (2 * kGeoStepMax - used) & 31];
+    out[i] =
+        used > 2 * kGeoStepMax ? kAlphabet[0] : kAlphabet[bits >> (2 * kGeoStepMax - used) & 31];
   }
 }
 
@@ -182,7 +189,8 @@ bool IsWithin(const GeoShape& shape, GeoPoint point, double* distance) {
     *distance = GeoDistance(shape.center, point);
     return !(*distance > shape.radius * shape.meters);
   }
-  if (LatitudeDistance(point.latitude, shape.center.latitude) > shape.height * shape.meters / 2) return false;
+  if (LatitudeDistance(point.latitude, shape.center.latitude) > shape.height * shape.meters / 2)
+    return false;
   // Across at the place's own latitude.
   const double across = GeoDistance(point, {shape.center.longitude, point.latitude});
   if (across > shape.width * shape.meters / 2) return false;

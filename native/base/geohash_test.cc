@@ -37,7 +37,8 @@ TEST(geohash_knows_the_places_of_redis_documentation) {
   EXPECT_EQ(GeoScore(catania), 3479447370796909u);
   EXPECT_EQ(TextOf(GeoPointOf(3479099956230698.0)), std::string("sqc8b49rny0"));
   EXPECT_EQ(TextOf(GeoPointOf(3479447370796909.0)), std::string("sqdtr74hyu0"));
-  const double distance = GeoDistance(GeoPointOf(3479099956230698.0), GeoPointOf(3479447370796909.0));
+  const double distance =
+      GeoDistance(GeoPointOf(3479099956230698.0), GeoPointOf(3479447370796909.0));
   EXPECT_TRUE(std::fabs(distance - 166274.1516) < 0.0001);
 }
 
@@ -52,7 +53,16 @@ TEST(geohash_gives_back_what_it_was_given) {
 }
 
 TEST(geohash_takes_any_score_for_a_place_on_the_map) {
-  const double scores[] = {0.0, -1, -0.5, 1e308, -1e308, INFINITY, -INFINITY, 9223372036854775808.0, 18446744073709551616.0, 4503599627370496.0};
+  const double scores[] = {0.0,
+                           -1,
+                           -0.5,
+                           1e308,
+                           -1e308,
+                           INFINITY,
+                           -INFINITY,
+                           9223372036854775808.0,
+                           18446744073709551616.0,
+                           4503599627370496.0};
   for (const double score : scores) EXPECT_TRUE(IsOnMap(GeoPointOf(score)));
   EXPECT_TRUE(IsOnMap({180, kGeoLatitudeMax}) && IsOnMap({-180, -kGeoLatitudeMax}));
   EXPECT_TRUE(!IsOnMap({180.0001, 0}) && !IsOnMap({0, 86}) && !IsOnMap({NAN, 0}));

@@ -37,7 +37,7 @@ inline bool ParseCollectionCursor(engine::CommandContext& ctx, CollectionScan* s
   return false;
 }
 
-/// Parses the options of SSCAN and ZSCAN from args[3] on; replies with the error and returns false.
+/// Parses the options from args[3] on; replies with the error and returns false.
 inline bool ParseCollectionScan(engine::CommandContext& ctx, CollectionScan* scan) {
   for (size_t i = 3; i < ctx.args.size(); i += 2) {
     const bool has_value = i + 1 < ctx.args.size();
@@ -48,11 +48,8 @@ inline bool ParseCollectionScan(engine::CommandContext& ctx, CollectionScan* sca
       scan->pattern = ctx.args[i + 1];
       scan->has_pattern = scan->pattern != "*";
       continue;
-    } else if (ctx.ArgIs(i, "novalues")) {
-      ctx.reply.Error(engine::errors::kNoValues);
-      return false;
     }
-    ctx.reply.Error(engine::errors::kSyntax);
+    ctx.reply.Error(ScanOptionError(ctx.args[i]));
     return false;
   }
   return true;

@@ -29,10 +29,10 @@ void MixNumber(Digest* digest, uint32_t number) {
   digest->Mix(AsText(bytes, sizeof bytes));
 }
 
-Digest KeyDigest(const Entry& entry) {
+Digest KeyDigest(const Entry& entry, int64_t now_ms) {
   Digest digest;
   digest.Mix(entry.key());
-  MixEntry(&digest, entry);
+  MixEntry(&digest, entry, now_ms);
   return digest;
 }
 
@@ -44,7 +44,7 @@ size_t AddDatabase(engine::Engine& engine, int db, int64_t now_ms, Digest* sum) 
     table.VisitBuckets(0, table.bucket_count(), [&](Handle handle) {
       const Entry& entry = *handle.entry();
       if (entry.has_expiry() && entry.expiry_ms() < now_ms) return;
-      sum->Add(AsText(KeyDigest(entry).bytes, Sha1::kDigestSize));
+      sum->Add(AsText(KeyDigest(entry, now_ms).bytes, Sha1::kDigestSize));
       keys++;
     });
   }
@@ -115,8 +115,9 @@ void AddSortedSet(Digest* digest, const Entry& entry) {
   });
 }
 
-void AddHash(Digest* digest, const Entry& entry) {
-  engine::ForEachHashField(entry, [digest](std::string_view name, std::string_view value, int64_t at_ms) {
+void AddHash(Digest* digest, const Entry& entry, int64_t now_ms) {
+  engine::ForEachHashField(entry, [=](std::string_view name, std::string_view value, int64_t at_ms) {
+    if (at_ms != engine::kNoExpiry && at_ms <= now_ms) return true;
     AddPair(digest, name, value, at_ms != engine::kNoExpiry);
     return true;
   });
@@ -139,7 +140,7 @@ void MixStream(Digest* digest, const Entry& entry) {
 
 }  // namespace
 
-void MixEntry(Digest* digest, const Entry& entry) {
+void MixEntry(Digest* digest, const Entry& entry, int64_t now_ms) {
   MixNumber(digest, static_cast<uint32_t>(entry.type()));
   engine::IntegerText text;
   switch (entry.type()) {
@@ -147,7 +148,7 @@ void MixEntry(Digest* digest, const Entry& entry) {
     case engine::Type::kList: MixList(digest, entry); break;
     case engine::Type::kSet: AddSet(digest, entry); break;
     case engine::Type::kSortedSet: AddSortedSet(digest, entry); break;
-    case engine::Type::kHash: AddHash(digest, entry); break;
+    case engine::Type::kHash: AddHash(digest, entry, now_ms); break;
     case engine::Type::kStream: MixStream(digest, entry); break;
     case engine::Type::kModule: CHECK_MSG(false, "a type without a digest");
   }

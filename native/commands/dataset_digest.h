@@ -18,8 +18,8 @@
 //
 // So it depends on the data alone: not on the order of keys, the number of shards, encodings or
 // history. The moment of an expiry is left out (as in Redis), since relative times are replayed
-// later than they were given; whether there is one counts. Keys that have expired but are still in
-// memory are left out, which differs from Redis, where they count until they are deleted: to
+// later than they were given; whether there is one counts. Keys and fields that have expired but are
+// still in memory are left out, which differs from Redis, where they count until they are deleted: to
 // clients they are gone.
 //
 // Thread: whoever holds the leases of the data.
@@ -44,7 +44,7 @@ struct Digest {
 };
 
 /// Goes on from `digest` with the entry's type, value and expiry.
-void MixEntry(Digest* digest, const engine::Entry& entry);
+void MixEntry(Digest* digest, const engine::Entry& entry, int64_t now_ms);
 
 /// The digest of all databases. All leases are held. O(bytes of data).
 Digest DatasetDigest(engine::Engine& engine, int64_t now_ms);

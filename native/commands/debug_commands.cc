@@ -180,7 +180,7 @@ void DebugDigestValue(CommandContext& ctx) {
     const Key key = ctx.engine.MakeKey(ctx.args[i]);
     const Handle handle = ctx.keyspace(key).Find(ctx.db, key);
     Digest digest;
-    if (handle) MixEntry(&digest, *handle.entry());
+    if (handle) MixEntry(&digest, *handle.entry(), ctx.now_ms);
     ctx.reply.SimpleString(digest.Hex());
   }
 }

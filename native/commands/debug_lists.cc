@@ -90,7 +90,9 @@ bool ParseMemory(std::string_view text, uint64_t* bytes) {
 }  // namespace
 
 void DebugListpack(CommandContext& ctx, const Entry& entry) {
-  if (entry.encoding() != Encoding::kListPack) return ctx.reply.Error("ERR Not a listpack encoded object.");
+  if (entry.encoding() != Encoding::kListPack && entry.encoding() != Encoding::kListPackEx) {
+    return ctx.reply.Error("ERR Not a listpack encoded object.");
+  }
   const Listpack pack = entry.listpack();
   std::printf("listpack: %zu bytes, %zu elements\n", pack.bytes(), pack.count());
   PrintPack(pack, "  ");

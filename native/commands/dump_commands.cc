@@ -148,7 +148,10 @@ void CmdRestore(CommandContext& ctx) {
   const bool deleted = static_cast<bool>(existing);
   if (deleted) ctx.Delete(key, existing, static_cast<bool>(ctx.options().lazyfree_lazy_server_del));
   int64_t expiry_ms = options.ttl_ms == 0 ? kNoExpiry : options.ttl_ms;
-  if (expiry_ms != kNoExpiry && !options.is_absolute) expiry_ms += ctx.now_ms;
+  if (expiry_ms != kNoExpiry && !options.is_absolute) {
+    // Wraps as in Redis: a time beyond all times is one in the past.
+    expiry_ms = static_cast<int64_t>(static_cast<uint64_t>(expiry_ms) + static_cast<uint64_t>(ctx.now_ms));
+  }
   if (expiry_ms != kNoExpiry && expiry_ms <= ctx.now_ms) {
     persistence::DiscardValue(ctx.heap(key), &value);
     return RestoreExpired(ctx, deleted);
@@ -157,6 +160,8 @@ void CmdRestore(CommandContext& ctx) {
   SetAccess(ctx, options, handle.entry());
   ctx.AddDirty(1);
   ctx.SignalModified(key);
+  // New even in place of another: that one was deleted without a word.
+  ctx.Notify(engine::kEventNew, "new", key);
   ctx.Notify(engine::kEventGeneric, "restore", key);
   if (ctx.is_propagating() && expiry_ms != kNoExpiry && !options.is_absolute) PropagateRestore(ctx, expiry_ms);
   ctx.reply.Ok();

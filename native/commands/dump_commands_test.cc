@@ -122,12 +122,12 @@ TEST(restore_of_what_has_expired_deletes_what_was_there) {
     EXPECT_EQ(server.last_dirty(), 1);
     EXPECT_TRUE(server.TakeEvents() == Lines{"del k"});
     EXPECT_TRUE(server.TakeEffects() == Lines{is_lazy ? "UNLINK k" : "DEL k"});
-    EXPECT_EQ(server.Run({"EXISTS", "k"}), Integer(0));
 
     EXPECT_EQ(server.Run({"RESTORE", "k", "1", Hello(), "ABSTTL"}), kOk);
     EXPECT_EQ(server.last_dirty(), 0);
     EXPECT_TRUE(server.TakeEvents().empty());
     EXPECT_TRUE(server.TakeEffects().empty());
+    EXPECT_EQ(server.Run({"EXISTS", "k"}), Integer(0));
     server.Validate();
   }
 }
@@ -152,7 +152,7 @@ TEST(restore_sets_the_idle_time) {
   TestServer server;
   EXPECT_EQ(server.Run({"RESTORE", "k", "0", Hello(), "IDLETIME", "1000"}), kOk);
   EXPECT_EQ(server.Run({"OBJECT", "IDLETIME", "k"}), Integer(1000));
-  EXPECT_EQ(server.Run({"RESTORE", "k", "0", Hello(), "REPLACE"}), kOk);
+  EXPECT_EQ(server.Run({"RESTORE", "k", "0", Hello(), "REPLACE", "IDLETIME", "0"}), kOk);
   EXPECT_EQ(server.Run({"OBJECT", "IDLETIME", "k"}), Integer(0));
 }
 
@@ -176,6 +176,18 @@ TEST(dump_of_a_hash_with_expiring_fields_is_restored_with_them) {
     EXPECT_EQ(server.Run({"HGET", "copy", "soon"}), "$-1\r\n");
     server.Validate();
   }
+}
+
+/// A payload may state the time 0, which no field can have.
+TEST(restore_refuses_a_field_that_expires_at_zero) {
+  TestServer server;
+  std::string body(1, static_cast<char>(persistence::RdbType::kHashMetadata));
+  body.append(8, '\0').append({1, 1, 1, 'f', 1, 'v'});
+  EXPECT_EQ(server.Run({"RESTORE", "h", "0", Sealed(body)}), kBadFormat);
+  body[10] = 0;
+  EXPECT_EQ(server.Run({"RESTORE", "h", "0", Sealed(body)}), kOk);
+  EXPECT_EQ(server.Run({"HGETALL", "h"}), "*2\r\n$1\r\nf\r\n$1\r\nv\r\n");
+  server.Validate();
 }
 
 }  // namespace

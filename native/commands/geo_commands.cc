@@ -43,7 +43,8 @@ namespace errors = engine::errors;
 
 // Reads longitude and latitude. Replies with the error.
 bool ParsePoint(CommandContext& ctx, size_t index, GeoPoint* point) {
-  if (!ParseFloat(ctx, index, &point->longitude) || !ParseFloat(ctx, index + 1, &point->latitude)) return false;
+  if (!ParseFloat(ctx, index, &point->longitude) || !ParseFloat(ctx, index + 1, &point->latitude))
+    return false;
   if (IsOnMap(*point)) return true;
   // Two doubles in full are up to 309 digits each.
   char text[800];
@@ -117,14 +118,16 @@ void ReplyPoint(CommandContext& ctx, GeoPoint point) {
 void ReplyDistance(CommandContext& ctx, double distance) {
   constexpr int64_t kScale = 10000;
   const int64_t scaled = std::llrint(distance * static_cast<double>(kScale));
-  const uint64_t magnitude = scaled < 0 ? 0 - static_cast<uint64_t>(scaled) : static_cast<uint64_t>(scaled);
+  const uint64_t magnitude =
+      scaled < 0 ? 0 - static_cast<uint64_t>(scaled) : static_cast<uint64_t>(scaled);
   char text[kInt64CharsMax + 8];
   size_t size = 0;
   if (scaled < 0) text[size++] = '-';
   size += FormatUint64(magnitude / kScale, text + size);
   text[size++] = '.';
   uint64_t fraction = magnitude % kScale;
-  for (size_t i = 4; i-- > 0; fraction /= 10) text[size + i] = static_cast<char>('0' + fraction % 10);
+  for (size_t i = 4; i-- > 0; fraction /= 10)
+    text[size + i] = static_cast<char>('0' + fraction % 10);
   ctx.reply.Bulk({text, size + 4});
 }
 
@@ -133,7 +136,7 @@ void ReplyDistance(CommandContext& ctx, double distance) {
 struct GeoAddOptions {
   uint32_t flags = 0;  // engine::AddFlag
   bool counts_changed = false;
-  size_t first = 2;    // argument of the first longitude
+  size_t first = 2;  // argument of the first longitude
   size_t members = 0;
 };
 
@@ -160,7 +163,8 @@ bool ParseGeoAdd(CommandContext& ctx, GeoAddOptions* options) {
 }
 
 // The same effect as a ZADD with scores.
-void PropagateAdd(CommandContext& ctx, const GeoAddOptions& options, const std::vector<double>& scores) {
+void PropagateAdd(CommandContext& ctx, const GeoAddOptions& options,
+                  const std::vector<double>& scores) {
   if (!ctx.is_propagating()) return;
   std::vector<IntegerText> texts(scores.size());
   std::vector<std::string_view> effect = {"ZADD"};
@@ -186,7 +190,8 @@ Handle OpenForAdd(CommandContext& ctx, const Key& key, Handle handle, const GeoA
   Encoding encoding;
   const uint64_t payload = engine::CreateSortedSet(ctx.heap(key), limits, options.members,
                                                    ctx.args[options.first + 2].size(), &encoding);
-  handle = ctx.SetValue(key, handle, Type::kSortedSet, encoding, reinterpret_cast<const void*>(payload));
+  handle =
+      ctx.SetValue(key, handle, Type::kSortedSet, encoding, reinterpret_cast<const void*>(payload));
   ctx.Notify(engine::kEventNew, "new", key);
   return handle;
 }
@@ -272,7 +277,8 @@ void CmdGeoDist(CommandContext& ctx) {
   if (!ctx.FindRead(ctx.key(0), Type::kSortedSet, &handle)) return;
   GeoPoint from;
   GeoPoint to;
-  if (!FindPlace(handle, ctx.args[2], &from) || !FindPlace(handle, ctx.args[3], &to)) return ctx.reply.Null();
+  if (!FindPlace(handle, ctx.args[2], &from) || !FindPlace(handle, ctx.args[3], &to))
+    return ctx.reply.Null();
   ReplyDistance(ctx, GeoDistance(from, to) / meters);
 }
 
@@ -283,7 +289,7 @@ enum class Order : uint8_t { kNone, kAscending, kDescending };
 
 struct Search {
   SearchForm form = SearchForm::kSearch;
-  bool may_store = false;      // GEORADIUS and GEORADIUSBYMEMBER
+  bool may_store = false;        // GEORADIUS and GEORADIUSBYMEMBER
   bool is_search_store = false;  // GEOSEARCHSTORE
   Handle source;
   GeoShape shape;
@@ -416,7 +422,8 @@ bool CheckSearch(CommandContext& ctx, const Search& search) {
 bool ParseSearch(CommandContext& ctx, Search* search) {
   size_t options = search->is_search_store ? 3 : 2;
   if (search->form == SearchForm::kRadius) {
-    if (!ParsePoint(ctx, 2, &search->shape.center) || !ParseRadius(ctx, 4, &search->shape)) return false;
+    if (!ParsePoint(ctx, 2, &search->shape.center) || !ParseRadius(ctx, 4, &search->shape))
+      return false;
     options = 6;
   } else if (search->form == SearchForm::kRadiusByMember) {
     if (search->source && (!PlaceOfMember(ctx, search->source, 2, &search->shape.center) ||
@@ -483,7 +490,8 @@ void OrderHits(const Search& search, std::vector<Hit>* hits) {
   };
   if (search.order != Order::kNone) {
     if (count < hits->size() / 4) {
-      std::partial_sort(hits->begin(), hits->begin() + static_cast<std::ptrdiff_t>(count), hits->end(), is_less);
+      std::partial_sort(hits->begin(), hits->begin() + static_cast<std::ptrdiff_t>(count),
+                        hits->end(), is_less);
     } else {
       std::stable_sort(hits->begin(), hits->end(), is_less);
     }
@@ -492,7 +500,8 @@ void OrderHits(const Search& search, std::vector<Hit>* hits) {
 }
 
 void ReplyHits(CommandContext& ctx, const Search& search, const std::vector<Hit>& hits) {
-  const size_t extras = static_cast<size_t>(search.with_distance) + static_cast<size_t>(search.with_hash) +
+  const size_t extras = static_cast<size_t>(search.with_distance) +
+                        static_cast<size_t>(search.with_hash) +
                         static_cast<size_t>(search.with_point);
   ctx.reply.Array(hits.size());
   for (const Hit& hit : hits) {
@@ -512,7 +521,8 @@ void StoreHits(CommandContext& ctx, const Search& search, const std::vector<Hit>
   for (const Hit& hit : hits) {
     const double distance = hit.distance / search.shape.meters;
     // Rounding can make the distance of antipodes the arc sine of more than 1.
-    builder.Add(hit.member, !search.stores_distance ? hit.score : std::isnan(distance) ? 0 : distance);
+    const double stored_distance = std::isnan(distance) ? 0 : distance;
+    builder.Add(hit.member, search.stores_distance ? stored_distance : hit.score);
   }
   StoreSortedSet(ctx, *destination, builder,
                  search.form == SearchForm::kSearch ? "geosearchstore" : "georadiusstore");

@@ -5,7 +5,7 @@
 // engine/hash_value.h. Expired fields do not exist for any command.
 //
 // Cost: O(1) for each field in a table, a short walk in a listpack; replies of many fields are written by
-// resp::BulkWriter in one walk, which fetches the table's entries ahead.
+// resp::BulkWriter in one walk.
 //
 // Effects are replayed as sent, except HINCRBYFLOAT, whose result depends on the 80-bit float: it is HSET,
 // or HSETEX with KEEPTTL for a field that has a time to live.

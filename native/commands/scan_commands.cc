@@ -99,11 +99,8 @@ bool ParseScan(CommandContext& ctx, ScanOptions* options) {
     } else if (has_value && ctx.ArgIs(i, "type")) {
       options->type = ctx.args[i + 1];
       options->has_type = true;
-    } else if (ctx.ArgIs(i, "novalues")) {
-      ctx.reply.Error(engine::errors::kNoValues);
-      return false;
     } else {
-      ctx.reply.Error(engine::errors::kSyntax);
+      ctx.reply.Error(ScanOptionError(ctx.args[i]));
       return false;
     }
   }
@@ -263,6 +260,11 @@ bool ParseScanCursor(std::string_view text, uint64_t* cursor) {
   if (*end != '\0' || errno == ERANGE) return false;
   *cursor = value;
   return true;
+}
+
+std::string_view ScanOptionError(std::string_view option) {
+  return EqualsIgnoreCase(option, "novalues") ? "ERR NOVALUES option can only be used in HSCAN"
+                                              : engine::errors::kSyntax;
 }
 
 std::span<const HandlerRow> ScanHandlers() { return kHandlers; }

@@ -96,7 +96,8 @@ RankRange ClampRanks(int64_t start, int64_t end, size_t length) {
 
 const Key* KeyOfArgument(const CommandContext& ctx, size_t index) {
   for (const Key& key : ctx.keys) {
-    if (key.name.data() == ctx.args[index].data() && key.name.size() == ctx.args[index].size()) return &key;
+    if (key.name.data() == ctx.args[index].data() && key.name.size() == ctx.args[index].size())
+      return &key;
   }
   return nullptr;
 }
@@ -107,7 +108,8 @@ void DeleteIfEmpty(CommandContext& ctx, const Key& key, Handle handle) {
   ctx.Notify(engine::kEventGeneric, "del", key);
 }
 
-void RemoveRanks(CommandContext& ctx, const Key& key, Handle handle, RankRange range, const char* event) {
+void RemoveRanks(CommandContext& ctx, const Key& key, Handle handle, RankRange range,
+                 const char* event) {
   engine::Entry& entry = ctx.Mutate(key, handle);
   const bool is_all = range.count == engine::SortedSetLength(entry);
   if (is_all) {

@@ -20,7 +20,8 @@ bool ParseScoreRange(engine::CommandContext& ctx, size_t min_index, size_t max_i
 bool ParseTextRange(engine::CommandContext& ctx, size_t min_index, size_t max_index,
                     engine::TextRange* range);
 /// Reads an integer that may not be negative. Replies with `error`, or Redis's usual ones.
-bool ParseNotNegative(engine::CommandContext& ctx, size_t index, int64_t* value, std::string_view error);
+bool ParseNotNegative(engine::CommandContext& ctx, size_t index, int64_t* value,
+                      std::string_view error);
 /// Reads a floating-point argument. Replies with the error.
 bool ParseFloat(engine::CommandContext& ctx, size_t index, double* value,
                 std::string_view error = engine::errors::kNotFloat);
@@ -47,7 +48,9 @@ void StoreSortedSet(engine::CommandContext& ctx, const engine::Key& key,
 class MemberReply {
  public:
   MemberReply(engine::CommandContext& ctx, bool with_scores)
-      : reply_(ctx.reply), with_scores_(with_scores), nests_(with_scores && ctx.reply.resp() == 3) {}
+      : reply_(ctx.reply),
+        with_scores_(with_scores),
+        nests_(with_scores && ctx.reply.resp() == 3) {}
   void Begin(size_t members) { reply_.Array(with_scores_ && !nests_ ? 2 * members : members); }
   void Add(std::string_view member, double score) {
     if (nests_) reply_.Array(2);

@@ -74,7 +74,8 @@ size_t SourceLength(const Entry& entry) {
 // Whether the views that a walk gives stay valid behind it; those into packed values may be of a buffer
 // that the next member uses again.
 bool HasStableMembers(const Entry& entry) {
-  return entry.encoding() == engine::Encoding::kSkipList || entry.encoding() == engine::Encoding::kHashTable;
+  return entry.encoding() == engine::Encoding::kSkipList ||
+         entry.encoding() == engine::Encoding::kHashTable;
 }
 
 // Calls visit(member, score); false stops. Members of a set have the score 1.
@@ -190,12 +191,8 @@ void Combine(Aggregate aggregate, double value, double* score) {
       // Infinities of both signs make 0.
       if (std::isnan(*score)) *score = 0;
       break;
-    case Aggregate::kMin:
-      *score = value < *score ? value : *score;
-      break;
-    case Aggregate::kMax:
-      *score = value > *score ? value : *score;
-      break;
+    case Aggregate::kMin: *score = value < *score ? value : *score; break;
+    case Aggregate::kMax: *score = value > *score ? value : *score; break;
   }
 }
 
@@ -307,7 +304,8 @@ void ReplyCombined(CommandContext& ctx, Operation operation) {
   OpCombine(what, builder);
   MemberReply reply(ctx, what.with_scores);
   reply.Begin(builder.size());
-  for (const SortedSetBuilder::Item& item : builder.Sorted()) reply.Add(item.node->member(), item.score);
+  for (const SortedSetBuilder::Item& item : builder.Sorted())
+    reply.Add(item.node->member(), item.score);
 }
 
 void StoreCombined(CommandContext& ctx, Operation operation, const char* event) {
@@ -324,8 +322,12 @@ void CmdZUnion(CommandContext& ctx) { ReplyCombined(ctx, Operation::kUnion); }
 void CmdZInter(CommandContext& ctx) { ReplyCombined(ctx, Operation::kIntersection); }
 void CmdZDiff(CommandContext& ctx) { ReplyCombined(ctx, Operation::kDifference); }
 void CmdZUnionStore(CommandContext& ctx) { StoreCombined(ctx, Operation::kUnion, "zunionstore"); }
-void CmdZInterStore(CommandContext& ctx) { StoreCombined(ctx, Operation::kIntersection, "zinterstore"); }
-void CmdZDiffStore(CommandContext& ctx) { StoreCombined(ctx, Operation::kDifference, "zdiffstore"); }
+void CmdZInterStore(CommandContext& ctx) {
+  StoreCombined(ctx, Operation::kIntersection, "zinterstore");
+}
+void CmdZDiffStore(CommandContext& ctx) {
+  StoreCombined(ctx, Operation::kDifference, "zdiffstore");
+}
 
 void CmdZInterCard(CommandContext& ctx) {
   Combination what;

@@ -20,11 +20,10 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "base/glob.h"
 #include "base/numbers.h"
 #include "base/random.h"
+#include "commands/collection_scan.h"
 #include "commands/families.h"
-#include "commands/scan_commands.h"
 #include "commands/sorted_set_arguments.h"
 #include "engine/command_context.h"
 #include "engine/sorted_set_value.h"
@@ -48,9 +47,9 @@ namespace errors = engine::errors;
 // ---- ZADD and ZINCRBY ----
 
 struct AddOptions {
-  uint32_t flags = 0;  // engine::AddFlag
+  uint32_t flags = 0;           // engine::AddFlag
   bool counts_changed = false;  // CH
-  size_t first = 0;    // argument of the first score
+  size_t first = 0;             // argument of the first score
   size_t members = 0;
 };
 
@@ -59,7 +58,7 @@ struct AddWord {
   uint32_t flag;
 };
 constexpr AddWord kAddWords[] = {
-    {"nx", engine::kAddIfMissing}, {"xx", engine::kAddIfExists}, {"gt", engine::kAddIfGreater},
+    {"nx", engine::kAddIfMissing}, {"xx", engine::kAddIfExists},    {"gt", engine::kAddIfGreater},
     {"lt", engine::kAddIfLess},    {"incr", engine::kAddIncrement}, {"ch", 0},
 };
 
@@ -89,7 +88,8 @@ bool ParseAdd(CommandContext& ctx, uint32_t flags, AddOptions* options) {
     error = errors::kSyntax;
   } else if (has(engine::kAddIfMissing) && has(engine::kAddIfExists)) {
     error = "ERR XX and NX options at the same time are not compatible";
-  } else if (has(engine::kAddIfGreater) + has(engine::kAddIfLess) + has(engine::kAddIfMissing) > 1) {
+  } else if (has(engine::kAddIfGreater) + has(engine::kAddIfLess) + has(engine::kAddIfMissing) >
+             1) {
     error = "ERR GT, LT, and/or NX options at the same time are not compatible";
   } else if (has(engine::kAddIncrement) && options->members > 1) {
     error = "ERR INCR option supports a single increment-element pair";
@@ -114,7 +114,8 @@ Handle OpenForAdd(CommandContext& ctx, const Key& key, Handle handle, const AddO
   Encoding encoding;
   const uint64_t payload = engine::CreateSortedSet(ctx.heap(key), limits, options.members,
                                                    ctx.args[options.first + 1].size(), &encoding);
-  handle = ctx.SetValue(key, handle, Type::kSortedSet, encoding, reinterpret_cast<const void*>(payload));
+  handle =
+      ctx.SetValue(key, handle, Type::kSortedSet, encoding, reinterpret_cast<const void*>(payload));
   ctx.Notify(engine::kEventNew, "new", key);
   return handle;
 }
@@ -122,9 +123,9 @@ Handle OpenForAdd(CommandContext& ctx, const Key& key, Handle handle, const AddO
 struct AddCounts {
   int64_t added = 0;
   int64_t updated = 0;
-  bool is_skipped = false;       // the last one
+  bool is_skipped = false;  // the last one
   bool is_not_a_number = false;
-  double score = 0;              // of the last one
+  double score = 0;  // of the last one
 };
 
 AddCounts OpAdd(CommandContext& ctx, const Key& key, Handle handle, const AddOptions& options,
@@ -135,8 +136,8 @@ AddCounts OpAdd(CommandContext& ctx, const Key& key, Handle handle, const AddOpt
   AddCounts counts;
   for (size_t i = 0; i < options.members && !counts.is_not_a_number; i++) {
     const AddOutcome outcome =
-        engine::AddMember(ctx.heap(key), entry, limits, scores[i], ctx.args[options.first + 2 * i + 1],
-                          options.flags, &counts.score);
+        engine::AddMember(ctx.heap(key), entry, limits, scores[i],
+                          ctx.args[options.first + 2 * i + 1], options.flags, &counts.score);
     counts.added += outcome == AddOutcome::kAdded ? 1 : 0;
     counts.updated += outcome == AddOutcome::kUpdated ? 1 : 0;
     counts.is_skipped = outcome == AddOutcome::kSkipped;
@@ -226,8 +227,8 @@ void CmdZMScore(CommandContext& ctx) {
 
 void ReplyRank(CommandContext& ctx, bool is_reverse) {
   if (ctx.args.size() > 4) {
-    return ctx.reply.Error(std::string("ERR wrong number of arguments for '") + ctx.spec->full_name +
-                           "' command");
+    return ctx.reply.Error(std::string("ERR wrong number of arguments for '") +
+                           ctx.spec->full_name + "' command");
   }
   const bool with_score = ctx.args.size() > 3;
   if (with_score && !ctx.ArgIs(3, "withscore")) return ctx.reply.Error(errors::kSyntax);
@@ -268,7 +269,8 @@ void CmdZRem(CommandContext& ctx) {
 }
 
 // Replies with `count` members from one end and removes them. Not for 0 of them.
-void OpPop(CommandContext& ctx, const Key& key, Handle handle, bool is_max, size_t count, bool nests) {
+void OpPop(CommandContext& ctx, const Key& key, Handle handle, bool is_max, size_t count,
+           bool nests) {
   const Entry& entry = *handle.entry();
   const size_t length = engine::SortedSetLength(entry);
   const RankRange range = {is_max ? length - count : 0, count};
@@ -339,7 +341,8 @@ bool ParseMultiPop(CommandContext& ctx, size_t numkeys_index, MultiPop* pop) {
 void PropagatePop(CommandContext& ctx, const Key& key, bool is_max, size_t count) {
   if (!ctx.is_propagating()) return;
   IntegerText text;
-  ctx.Propagate({is_max ? "ZPOPMAX" : "ZPOPMIN", key.name, {text.bytes, FormatUint64(count, text.bytes)}});
+  ctx.Propagate(
+      {is_max ? "ZPOPMAX" : "ZPOPMIN", key.name, {text.bytes, FormatUint64(count, text.bytes)}});
 }
 
 void CmdZMPop(CommandContext& ctx) {
@@ -413,7 +416,8 @@ bool ParseRandomCount(CommandContext& ctx, int64_t* count, bool* with_scores) {
     ctx.reply.Error(errors::kNotInteger);
   } else if (*count < -kMax) {
     ctx.reply.Error(
-        "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
+        "ERR value is out of range, value must between -9223372036854775807 and "
+        "9223372036854775807");
   } else if (ctx.args.size() > 4 || (ctx.args.size() == 4 && !ctx.ArgIs(3, "withscores"))) {
     ctx.reply.Error(errors::kSyntax);
   } else if (*count < -kRepetitionsMax || (ctx.args.size() == 4 && *count > kMax / 2)) {
@@ -452,29 +456,6 @@ void CmdZRandMember(CommandContext& ctx) {
 
 // ---- ZSCAN ----
 
-struct ScanOptions {
-  int64_t count = 10;
-  std::string_view pattern;
-  bool has_pattern = false;
-};
-
-bool ParseScanOptions(CommandContext& ctx, ScanOptions* options) {
-  for (size_t i = 3; i < ctx.args.size(); i += 2) {
-    const bool has_value = i + 1 < ctx.args.size();
-    if (has_value && ctx.ArgIs(i, "count")) {
-      if (!ctx.ParseInteger(i + 1, &options->count)) return false;
-      if (options->count >= 1) continue;
-    } else if (has_value && ctx.ArgIs(i, "match")) {
-      options->pattern = ctx.args[i + 1];
-      options->has_pattern = options->pattern != "*";
-      continue;
-    }
-    ctx.reply.Error(errors::kSyntax);
-    return false;
-  }
-  return true;
-}
-
 // One member as ZSCAN tells it: in a skiplist the score is printed with %.17g, as Redis does.
 void ReplyScanned(CommandContext& ctx, bool is_packed, std::string_view member, double score) {
   char text[kDoubleCharsMax];
@@ -482,55 +463,56 @@ void ReplyScanned(CommandContext& ctx, bool is_packed, std::string_view member, 
   ctx.reply.Bulk({text, is_packed ? FormatDouble(score, text) : FormatDouble17(score, text)});
 }
 
+// What one call of ZSCAN finds. Members of a listpack are copied: integers have no bytes of their own.
+struct ScannedMember {
+  std::string_view member;
+  double score;
+};
+struct ScannedPage {
+  std::vector<ScannedMember> members;
+  std::vector<std::string> copies;
+};
+
+uint64_t OpScan(const Entry& entry, const CollectionScan& scan, bool is_packed, ScannedPage* page) {
+  if (is_packed) page->copies.reserve(engine::SortedSetLength(entry));
+  int64_t buckets = scan.buckets_max();
+  int64_t seen = 0;
+  uint64_t cursor = scan.cursor;
+  for (;;) {
+    cursor = engine::ScanSortedSet(entry, cursor, [&](std::string_view member, double score) {
+      seen++;
+      if (!scan.Matches(member)) return;
+      if (is_packed) member = page->copies.emplace_back(member);
+      page->members.push_back({member, score});
+    });
+    if (cursor == 0 || seen >= scan.count || --buckets == 0) return cursor;
+  }
+}
+
 void CmdZScan(CommandContext& ctx) {
-  uint64_t cursor;
-  if (!ParseScanCursor(ctx.args[2], &cursor)) return ctx.reply.Error(errors::kInvalidCursor);
+  CollectionScan scan;
+  if (!ParseCollectionCursor(ctx, &scan)) return;
   Handle handle;
   if (!ctx.FindRead(ctx.key(0), Type::kSortedSet, &handle)) return;
-  ScanOptions options;
-  if (handle && !ParseScanOptions(ctx, &options)) return;
-  struct Found {
-    std::string_view member;
-    double score;
-  };
-  std::vector<Found> found;
-  // Members of a listpack are in its bytes, but for integers: those are collected here.
-  std::vector<std::string> texts;
+  if (handle && !ParseCollectionScan(ctx, &scan)) return;
   const bool is_packed = handle && handle.entry()->encoding() == Encoding::kListPack;
-  if (is_packed) texts.reserve(engine::SortedSetLength(*handle.entry()));
-  // Buckets looked at for each member asked for, as in Redis.
-  constexpr int64_t kBucketsPerCount = 10;
-  int64_t buckets = options.count > INT64_MAX / kBucketsPerCount ? INT64_MAX : options.count * kBucketsPerCount;
-  int64_t seen = 0;
-  while (handle) {
-    cursor = engine::ScanSortedSet(*handle.entry(), cursor, [&](std::string_view member, double score) {
-      seen++;
-      if (options.has_pattern && !GlobMatch(options.pattern, member)) return;
-      if (is_packed) member = texts.emplace_back(member);
-      found.push_back({member, score});
-    });
-    if (cursor == 0 || seen >= options.count || --buckets == 0) break;
-  }
+  ScannedPage page;
+  const uint64_t cursor = handle ? OpScan(*handle.entry(), scan, is_packed, &page) : 0;
   char text[kInt64CharsMax];
   ctx.reply.Array(2);
-  ctx.reply.Bulk({text, FormatUint64(handle ? cursor : 0, text)});
-  ctx.reply.Array(2 * found.size());
-  for (const Found& item : found) ReplyScanned(ctx, is_packed, item.member, item.score);
+  ctx.reply.Bulk({text, FormatUint64(cursor, text)});
+  ctx.reply.Array(2 * page.members.size());
+  for (const ScannedMember& item : page.members)
+    ReplyScanned(ctx, is_packed, item.member, item.score);
 }
 
 constexpr HandlerRow kHandlers[] = {
-    {"zadd", CmdZAdd},
-    {"zcard", CmdZCard},
-    {"zincrby", CmdZIncrBy},
-    {"zmpop", CmdZMPop},
-    {"zmscore", CmdZMScore},
-    {"zpopmax", CmdZPopMax},
-    {"zpopmin", CmdZPopMin},
-    {"zrandmember", CmdZRandMember},
-    {"zrank", CmdZRank},
-    {"zrem", CmdZRem},
-    {"zrevrank", CmdZRevRank},
-    {"zscan", CmdZScan},
+    {"zadd", CmdZAdd},         {"zcard", CmdZCard},
+    {"zincrby", CmdZIncrBy},   {"zmpop", CmdZMPop},
+    {"zmscore", CmdZMScore},   {"zpopmax", CmdZPopMax},
+    {"zpopmin", CmdZPopMin},   {"zrandmember", CmdZRandMember},
+    {"zrank", CmdZRank},       {"zrem", CmdZRem},
+    {"zrevrank", CmdZRevRank}, {"zscan", CmdZScan},
     {"zscore", CmdZScore},
 };
 

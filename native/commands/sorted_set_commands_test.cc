@@ -62,16 +62,21 @@ TEST(zadd_errors_come_in_order) {
   TestServer s;
   const std::string syntax = Error("ERR syntax error");
   EXPECT_EQ(s.Run({"ZADD", "z", "NX", "XX", "1"}), syntax);
-  EXPECT_EQ(s.Run({"ZADD", "z", "NX", "XX", "x", "a"}), Error("ERR XX and NX options at the same time are not compatible"));
-  EXPECT_EQ(s.Run({"ZADD", "z", "GT", "LT", "1", "a"}), Error("ERR GT, LT, and/or NX options at the same time are not compatible"));
-  EXPECT_EQ(s.Run({"ZADD", "z", "INCR", "1", "a", "2", "b"}), Error("ERR INCR option supports a single increment-element pair"));
+  EXPECT_EQ(s.Run({"ZADD", "z", "NX", "XX", "x", "a"}),
+            Error("ERR XX and NX options at the same time are not compatible"));
+  EXPECT_EQ(s.Run({"ZADD", "z", "GT", "LT", "1", "a"}),
+            Error("ERR GT, LT, and/or NX options at the same time are not compatible"));
+  EXPECT_EQ(s.Run({"ZADD", "z", "INCR", "1", "a", "2", "b"}),
+            Error("ERR INCR option supports a single increment-element pair"));
   EXPECT_EQ(s.Run({"ZADD", "z", "1", "a", "x", "b"}), Error("ERR value is not a valid float"));
   EXPECT_EQ(s.Run({"EXISTS", "z"}), Integer(0));
   EXPECT_EQ(s.Run({"ZINCRBY", "z", "incr", "a"}), syntax);
   s.Run({"ZADD", "z", "inf", "a"});
-  EXPECT_EQ(s.Run({"ZINCRBY", "z", "-inf", "a"}), Error("ERR resulting score is not a number (NaN)"));
+  EXPECT_EQ(s.Run({"ZINCRBY", "z", "-inf", "a"}),
+            Error("ERR resulting score is not a number (NaN)"));
   s.Run({"SET", "s", "x"});
-  EXPECT_EQ(s.Run({"ZADD", "s", "1", "a"}), Error("WRONGTYPE Operation against a key holding the wrong kind of value"));
+  EXPECT_EQ(s.Run({"ZADD", "s", "1", "a"}),
+            Error("WRONGTYPE Operation against a key holding the wrong kind of value"));
 }
 
 TEST(zadd_takes_the_floats_that_redis_takes) {
@@ -81,12 +86,31 @@ TEST(zadd_takes_the_floats_that_redis_takes) {
     const char* score;  // null: refused
   };
   const Row rows[] = {
-      {"0", "0"}, {"-0", "0"}, {"1", "1"}, {"+1", "1"}, {"2147483648", "2147483648"},
-      {"-2147483649", "-2147483649"}, {"9007199254740993", "9007199254740992"},
-      {"9223372036854775807", "9223372036854775807"}, {"4611686018427387904", "4611686018427387904"},
-      {"1e308", "1e+308"}, {"inf", "inf"}, {"-inf", "-inf"}, {"+inf", "inf"}, {"3.0", "3"},
-      {"0x10", "16"}, {"0.1", "0.1"}, {"1e17", "100000000000000000"}, {"nan", nullptr}, {"1 ", nullptr}, {" 1", nullptr}, {"", nullptr},
-      {"1e400", nullptr}, {"1e-400", nullptr}, {"abc", nullptr}, {"1,5", nullptr},
+      {"0", "0"},
+      {"-0", "0"},
+      {"1", "1"},
+      {"+1", "1"},
+      {"2147483648", "2147483648"},
+      {"-2147483649", "-2147483649"},
+      {"9007199254740993", "9007199254740992"},
+      {"9223372036854775807", "9223372036854775807"},
+      {"4611686018427387904", "4611686018427387904"},
+      {"1e308", "1e+308"},
+      {"inf", "inf"},
+      {"-inf", "-inf"},
+      {"+inf", "inf"},
+      {"3.0", "3"},
+      {"0x10", "16"},
+      {"0.1", "0.1"},
+      {"1e17", "100000000000000000"},
+      {"nan", nullptr},
+      {"1 ", nullptr},
+      {" 1", nullptr},
+      {"", nullptr},
+      {"1e400", nullptr},
+      {"1e-400", nullptr},
+      {"abc", nullptr},
+      {"1,5", nullptr},
   };
   for (const Row& row : rows) {
     const std::string reply = s.Run({"ZADD", "z", row.text, "m"});
@@ -95,7 +119,8 @@ TEST(zadd_takes_the_floats_that_redis_takes) {
       continue;
     }
     EXPECT_EQ(reply, Integer(1));
-    if (row.text != std::string_view("9223372036854775807")) EXPECT_EQ(s.Run({"ZSCORE", "z", "m"}), Bulk(row.score));
+    if (row.text != std::string_view("9223372036854775807"))
+      EXPECT_EQ(s.Run({"ZSCORE", "z", "m"}), Bulk(row.score));
     s.Run({"DEL", "z"});
   }
   // Redis's listpacks keep -0 as the integer 0; its skiplists do not.
@@ -123,12 +148,14 @@ TEST(zrank_with_score) {
     s.Run({"ZADD", "z", "1", "a", "2.5", "b", "3", "c"});
     EXPECT_EQ(s.Run({"ZRANK", "z", "b"}), Integer(1));
     EXPECT_EQ(s.Run({"ZRANK", "z", "b", "WITHSCORE"}), "*2\r\n:1\r\n" + score);
-    EXPECT_EQ(s.Run({"ZREVRANK", "z", "c", "withscore"}), "*2\r\n:0\r\n" + std::string(resp3 ? ",3\r\n" : Bulk("3")));
+    EXPECT_EQ(s.Run({"ZREVRANK", "z", "c", "withscore"}),
+              "*2\r\n:0\r\n" + std::string(resp3 ? ",3\r\n" : Bulk("3")));
     EXPECT_EQ(s.Run({"ZRANK", "z", "x"}), resp3 ? "_\r\n" : "$-1\r\n");
     EXPECT_EQ(s.Run({"ZRANK", "z", "x", "WITHSCORE"}), resp3 ? "_\r\n" : "*-1\r\n");
     EXPECT_EQ(s.Run({"ZRANK", "none", "x", "WITHSCORE"}), resp3 ? "_\r\n" : "*-1\r\n");
     EXPECT_EQ(s.Run({"ZRANK", "z", "b", "WITHSCORES"}), Error("ERR syntax error"));
-    EXPECT_EQ(s.Run({"ZRANK", "z", "b", "WITHSCORE", "x"}), Error("ERR wrong number of arguments for 'zrank' command"));
+    EXPECT_EQ(s.Run({"ZRANK", "z", "b", "WITHSCORE", "x"}),
+              Error("ERR wrong number of arguments for 'zrank' command"));
   });
 }
 
@@ -138,7 +165,8 @@ TEST(zrange_in_all_its_forms) {
     EXPECT_EQ(s.Run({"ZRANGE", "z", "0", "-1"}), Flat({"a", "b", "c", "d"}));
     EXPECT_EQ(s.Run({"ZRANGE", "z", "1", "2", "REV"}), Flat({"c", "b"}));
     EXPECT_EQ(s.Run({"ZRANGE", "z", "(1", "3", "BYSCORE"}), Flat({"b", "c"}));
-    EXPECT_EQ(s.Run({"ZRANGE", "z", "+inf", "2", "BYSCORE", "REV", "LIMIT", "1", "1"}), Flat({"c"}));
+    EXPECT_EQ(s.Run({"ZRANGE", "z", "+inf", "2", "BYSCORE", "REV", "LIMIT", "1", "1"}),
+              Flat({"c"}));
     EXPECT_EQ(s.Run({"ZRANGEBYSCORE", "z", "1", "4", "LIMIT", "1", "-1"}), Flat({"b", "c", "d"}));
     EXPECT_EQ(s.Run({"ZRANGEBYSCORE", "z", "1", "4", "LIMIT", "-1", "2"}), "*0\r\n");
     EXPECT_EQ(s.Run({"ZREVRANGEBYSCORE", "z", "(4", "-inf", "LIMIT", "0", "2"}), Flat({"c", "b"}));
@@ -147,7 +175,8 @@ TEST(zrange_in_all_its_forms) {
     EXPECT_EQ(s.Run({"ZRANGE", "none", "0", "-1", "WITHSCORES"}), "*0\r\n");
     const bool resp3 = s.session.resp == 3;
     EXPECT_EQ(s.Run({"ZRANGE", "z", "0", "1", "WITHSCORES"}),
-              resp3 ? "*2\r\n*2\r\n$1\r\na\r\n,1\r\n*2\r\n$1\r\nb\r\n,2\r\n" : Flat({"a", "1", "b", "2"}));
+              resp3 ? "*2\r\n*2\r\n$1\r\na\r\n,1\r\n*2\r\n$1\r\nb\r\n,2\r\n"
+                    : Flat({"a", "1", "b", "2"}));
     EXPECT_EQ(s.Run({"ZCOUNT", "z", "(1", "+inf"}), Integer(3));
     s.Run({"ZADD", "lex", "0", "a", "0", "b", "0", "c"});
     EXPECT_EQ(s.Run({"ZRANGE", "lex", "[b", "+", "BYLEX"}), Flat({"b", "c"}));
@@ -163,12 +192,14 @@ TEST(zpop_shapes_and_events) {
     s.Listen();
     const bool resp3 = s.session.resp == 3;
     EXPECT_EQ(s.Run({"ZPOPMIN", "z"}), resp3 ? "*2\r\n$1\r\na\r\n,1\r\n" : Flat({"a", "1"}));
-    EXPECT_EQ(s.Run({"ZPOPMAX", "z", "1"}), resp3 ? "*1\r\n*2\r\n$1\r\nc\r\n,3\r\n" : Flat({"c", "3"}));
+    EXPECT_EQ(s.Run({"ZPOPMAX", "z", "1"}),
+              resp3 ? "*1\r\n*2\r\n$1\r\nc\r\n,3\r\n" : Flat({"c", "3"}));
     EXPECT_EQ(s.Run({"ZPOPMAX", "z", "0"}), "*0\r\n");
     EXPECT_EQ(s.TakeEvents(), (Lines{"zpopmin z", "zpopmax z"}));
     EXPECT_EQ(s.TakeEffects(), (Lines{"ZPOPMIN z", "ZPOPMAX z 1"}));
-    EXPECT_EQ(s.Run({"ZMPOP", "2", "none", "z", "MIN", "COUNT", "10"}),
-              "*2\r\n$1\r\nz\r\n*1\r\n*2\r\n$1\r\nb\r\n" + std::string(resp3 ? ",2\r\n" : Bulk("2")));
+    EXPECT_EQ(
+        s.Run({"ZMPOP", "2", "none", "z", "MIN", "COUNT", "10"}),
+        "*2\r\n$1\r\nz\r\n*1\r\n*2\r\n$1\r\nb\r\n" + std::string(resp3 ? ",2\r\n" : Bulk("2")));
     EXPECT_EQ(s.TakeEvents(), (Lines{"zpopmin z", "del z"}));
     EXPECT_EQ(s.TakeEffects(), (Lines{"ZPOPMIN z 1"}));
     EXPECT_EQ(s.Run({"ZMPOP", "1", "z", "MAX"}), resp3 ? "_\r\n" : "*-1\r\n");
@@ -188,11 +219,13 @@ TEST(zset_events_and_effects) {
   s.Run({"ZREM", "z", "a", "nobody"});
   s.Run({"ZREMRANGEBYRANK", "z", "0", "0"});
   s.Run({"ZREMRANGEBYSCORE", "z", "3", "3"});
-  EXPECT_EQ(s.TakeEvents(), (Lines{"zincr z", "zrem z", "zremrangebyrank z", "zremrangebyscore z"}));
+  EXPECT_EQ(s.TakeEvents(),
+            (Lines{"zincr z", "zrem z", "zremrangebyrank z", "zremrangebyscore z"}));
   s.TakeEffects();
   s.Run({"ZUNIONSTORE", "u", "2", "z", "none"});
   s.Run({"ZRANGESTORE", "r", "u", "0", "-1"});
-  EXPECT_EQ(s.TakeEvents(), (Lines{"keymiss none", "new u", "zunionstore u", "new r", "zrangestore r"}));
+  EXPECT_EQ(s.TakeEvents(),
+            (Lines{"keymiss none", "new u", "zunionstore u", "new r", "zrangestore r"}));
   s.Run({"ZREMRANGEBYLEX", "z", "-", "+"});
   EXPECT_EQ(s.TakeEvents(), (Lines{"zremrangebylex z", "del z"}));
   s.TakeEffects();
@@ -218,7 +251,8 @@ TEST(zset_combinations_across_shards) {
     // A destination that is a source, and infinities of both signs.
     EXPECT_EQ(s.Run({"ZUNIONSTORE", "two", "2", "two", "two", "WEIGHTS", "1", "-1"}), Integer(3));
     EXPECT_EQ(s.Run({"ZCOUNT", "two", "0", "0"}), Integer(3));
-    EXPECT_EQ(s.Run({"ZRANGESTORE", "part", "one", "2", "+inf", "BYSCORE", "LIMIT", "0", "1"}), Integer(1));
+    EXPECT_EQ(s.Run({"ZRANGESTORE", "part", "one", "2", "+inf", "BYSCORE", "LIMIT", "0", "1"}),
+              Integer(1));
     EXPECT_EQ(s.Run({"ZRANGE", "part", "0", "-1"}), Flat({"b"}));
   });
 }
@@ -231,7 +265,9 @@ TEST(zset_combinations_take_sets) {
       s.Run({"ZADD", "z", "1", "a", "2", "7", "3", "c"});
       s.Run({"SADD", "texts", "a", "b", "7"});
       s.Run({"SADD", "numbers", "7", "8", "-9"});
-      EXPECT_EQ(s.Run({"ZUNIONSTORE", "out", "3", "texts", "z", "numbers", "WEIGHTS", "10", "1", "100"}), Integer(6));
+      EXPECT_EQ(
+          s.Run({"ZUNIONSTORE", "out", "3", "texts", "z", "numbers", "WEIGHTS", "10", "1", "100"}),
+          Integer(6));
       EXPECT_EQ(s.Run({"ZRANGE", "out", "0", "-1"}), Flat({"c", "b", "a", "-9", "8", "7"}));
       EXPECT_EQ(s.Run({"ZRANGEBYSCORE", "out", "112", "112"}), Flat({"7"}));
       EXPECT_EQ(s.Run({"ZINTER", "2", "z", "texts"}), Flat({"a", "7"}));
@@ -256,7 +292,8 @@ TEST(zset_store_replaces_any_value_and_its_expiry) {
 TEST(zrandmember_takes_each_member_once_or_not) {
   Matrix([](TestServer& s, bool) {
     s.session.resp = 2;
-    s.Run({"ZADD", "z", "1", "a", "2", "b", "3", "c", "4", "d", "5", "e", "6", "f", "7", "g", "8", "h"});
+    s.Run({"ZADD", "z", "1", "a", "2", "b", "3", "c", "4", "d", "5", "e", "6", "f", "7", "g", "8",
+           "h"});
     for (const char* count : {"1", "2", "5", "8", "100"}) {
       const std::string reply = s.Run({"ZRANDMEMBER", "z", count});
       for (const char member : std::string("abcdefgh")) {
@@ -288,7 +325,8 @@ TEST(zscan_visits_all_and_prints_as_redis_does) {
 TEST(zset_big_values_go_in_slices) {
   TestServer s;
   constexpr int kMembers = 20'000;
-  for (int i = 0; i < kMembers; i++) s.Run({"ZADD", "z", std::to_string(i), "member:" + std::to_string(i)});
+  for (int i = 0; i < kMembers; i++)
+    s.Run({"ZADD", "z", std::to_string(i), "member:" + std::to_string(i)});
   engine::Keyspace& space = s.engine().keyspace(0);
   const size_t full = space.heap().used_bytes();
   s.Run({"ZREMRANGEBYSCORE", "z", "-inf", "+inf"});
@@ -304,7 +342,9 @@ TEST(zset_big_values_go_in_slices) {
 TEST(geo_places_and_distances) {
   Matrix([](TestServer& s, bool) {
     s.Listen();
-    EXPECT_EQ(s.Run({"GEOADD", "g", "13.361389", "38.115556", "Palermo", "15.087269", "37.502669", "Catania"}), Integer(2));
+    EXPECT_EQ(s.Run({"GEOADD", "g", "13.361389", "38.115556", "Palermo", "15.087269", "37.502669",
+                     "Catania"}),
+              Integer(2));
     EXPECT_EQ(s.TakeEffects(), (Lines{"ZADD g 3479099956230698 Palermo 3479447370796909 Catania"}));
     EXPECT_EQ(s.TakeEvents(), (Lines{"new g", "zadd g"}));
     EXPECT_EQ(s.Run({"GEODIST", "g", "Palermo", "Catania"}), Bulk("166274.1516"));
@@ -312,21 +352,28 @@ TEST(geo_places_and_distances) {
     EXPECT_EQ(s.Run({"GEOHASH", "g", "Palermo", "Catania"}), Flat({"sqc8b49rny0", "sqdtr74hyu0"}));
     const bool resp3 = s.session.resp == 3;
     EXPECT_EQ(s.Run({"GEOPOS", "g", "Palermo", "x"}),
-              resp3 ? "*2\r\n*2\r\n,13.36138933897018433\r\n,38.11555639549629859\r\n_\r\n"
-                    : "*2\r\n" + Flat({"13.36138933897018433", "38.11555639549629859"}) + "*-1\r\n");
+              resp3
+                  ? "*2\r\n*2\r\n,13.36138933897018433\r\n,38.11555639549629859\r\n_\r\n"
+                  : "*2\r\n" + Flat({"13.36138933897018433", "38.11555639549629859"}) + "*-1\r\n");
     EXPECT_EQ(s.Run({"GEORADIUS", "g", "15", "37", "200", "km", "WITHDIST", "DESC"}),
               "*2\r\n" + Flat({"Palermo", "190.4424"}) + Flat({"Catania", "56.4413"}));
-    EXPECT_EQ(s.Run({"GEOSEARCH", "g", "FROMLONLAT", "15", "37", "BYBOX", "400", "400", "km", "ASC", "COUNT", "1"}), Flat({"Catania"}));
+    EXPECT_EQ(s.Run({"GEOSEARCH", "g", "FROMLONLAT", "15", "37", "BYBOX", "400", "400", "km", "ASC",
+                     "COUNT", "1"}),
+              Flat({"Catania"}));
     EXPECT_EQ(s.Run({"GEORADIUSBYMEMBER_RO", "g", "Palermo", "100", "km"}), Flat({"Palermo"}));
     s.TakeEffects();
     s.TakeEvents();
-    EXPECT_EQ(s.Run({"GEOSEARCHSTORE", "near", "g", "FROMMEMBER", "Catania", "BYRADIUS", "1", "m", "STOREDIST"}), Integer(1));
+    EXPECT_EQ(s.Run({"GEOSEARCHSTORE", "near", "g", "FROMMEMBER", "Catania", "BYRADIUS", "1", "m",
+                     "STOREDIST"}),
+              Integer(1));
     EXPECT_EQ(s.Run({"ZSCORE", "near", "Catania"}), resp3 ? ",0\r\n" : Bulk("0"));
     EXPECT_EQ(s.Run({"GEORADIUS", "g", "15", "37", "200", "km", "STORE", "all"}), Integer(2));
-    EXPECT_EQ(s.TakeEvents(), (Lines{"new near", "geosearchstore near", "new all", "georadiusstore all"}));
+    EXPECT_EQ(s.TakeEvents(),
+              (Lines{"new near", "geosearchstore near", "new all", "georadiusstore all"}));
     EXPECT_EQ(s.Run({"GEORADIUS", "g", "15", "37", "1", "m", "STORE", "all"}), Integer(0));
     EXPECT_EQ(s.TakeEvents(), (Lines{"del all"}));
-    EXPECT_EQ(s.Run({"GEOADD", "g", "200", "100", "x"}), Error("ERR invalid longitude,latitude pair 200.000000,100.000000"));
+    EXPECT_EQ(s.Run({"GEOADD", "g", "200", "100", "x"}),
+              Error("ERR invalid longitude,latitude pair 200.000000,100.000000"));
   });
 }
 

@@ -64,7 +64,8 @@ bool ParseEnds(CommandContext& ctx, size_t min_index, RangeQuery* query) {
 }
 
 // Takes the option at args[*index], moving on to its last word. `*is_replied`: with an error, and done.
-bool TakeOption(CommandContext& ctx, bool stores, size_t* index, RangeQuery* query, bool* is_replied) {
+bool TakeOption(CommandContext& ctx, bool stores, size_t* index, RangeQuery* query,
+                bool* is_replied) {
   if (!stores && ctx.ArgIs(*index, "withscores")) return query->with_scores = true;
   if (ctx.ArgIs(*index, "limit") && *index + 2 < ctx.args.size()) {
     *is_replied = !ctx.ParseInteger(*index + 1, &query->offset) ||
@@ -111,8 +112,9 @@ RankRange ApplyLimit(RankRange range, const RangeQuery& query) {
   if (query.offset < 0 || static_cast<uint64_t>(query.offset) >= range.count) return {};
   const size_t offset = static_cast<size_t>(query.offset);
   const size_t rest = range.count - offset;
-  const size_t count =
-      query.limit < 0 || static_cast<uint64_t>(query.limit) > rest ? rest : static_cast<size_t>(query.limit);
+  const size_t count = query.limit < 0 || static_cast<uint64_t>(query.limit) > rest
+                           ? rest
+                           : static_cast<size_t>(query.limit);
   // From the end of the range that comes first in the reply.
   return {query.is_reverse() ? range.start + rest - count : range.start + offset, count};
 }
@@ -150,14 +152,18 @@ RangeQuery QueryFor(By by, Direction direction) {
 }
 
 void CmdZRange(CommandContext& ctx) { ReplyRange(ctx, {}); }
-void CmdZRevRange(CommandContext& ctx) { ReplyRange(ctx, QueryFor(By::kRank, Direction::kReverse)); }
+void CmdZRevRange(CommandContext& ctx) {
+  ReplyRange(ctx, QueryFor(By::kRank, Direction::kReverse));
+}
 void CmdZRangeByScore(CommandContext& ctx) {
   ReplyRange(ctx, QueryFor(By::kScore, Direction::kForward));
 }
 void CmdZRevRangeByScore(CommandContext& ctx) {
   ReplyRange(ctx, QueryFor(By::kScore, Direction::kReverse));
 }
-void CmdZRangeByLex(CommandContext& ctx) { ReplyRange(ctx, QueryFor(By::kText, Direction::kForward)); }
+void CmdZRangeByLex(CommandContext& ctx) {
+  ReplyRange(ctx, QueryFor(By::kText, Direction::kForward));
+}
 void CmdZRevRangeByLex(CommandContext& ctx) {
   ReplyRange(ctx, QueryFor(By::kText, Direction::kReverse));
 }

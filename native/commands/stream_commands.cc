@@ -1,15 +1,16 @@
-// Streams as a log: appending, reading ranges, deleting, trimming, and setting the counters by hand.
-// Reading for what is new is in stream_read_commands.cc, consumer groups are in stream_group_commands.cc,
-// XINFO is in stream_info_commands.cc.
+// Streams as a log: appending, reading ranges, deleting, trimming, and setting the counters by
+// hand. Reading for what is new is in stream_read_commands.cc, consumer groups are in
+// stream_group_commands.cc, XINFO is in stream_info_commands.cc.
 //
-// Streams have one encoding: nodes of entries, cut by stream-node-max-bytes and stream-node-max-entries.
-// A stream without entries stays a key, as in Redis: its ids and groups are worth keeping.
+// Streams have one encoding: nodes of entries, cut by stream-node-max-bytes and
+// stream-node-max-entries. A stream without entries stays a key, as in Redis: its ids and groups
+// are worth keeping.
 //
-// Cost: XADD is one lookup, the comparison with the master fields and the bytes written. Trimming with
-// MAXLEN frees whole nodes; "~" never touches a node that has anything to keep.
+// Cost: XADD is one lookup, the comparison with the master fields and the bytes written. Trimming
+// with MAXLEN frees whole nodes; "~" never touches a node that has anything to keep.
 //
-// Effects are replayed as they came out: XADD with the id that was made, and approximate trimming as exact
-// trimming to what is left.
+// Effects are replayed as they came out: XADD with the id that was made, and approximate trimming
+// as exact trimming to what is left.
 //
 // Thread: the one that holds the lease of the key.
 #include <cstdint>
@@ -54,7 +55,8 @@ struct AddOptions {
 // MAXLEN or MINID at args[*index], which moves on to the value.
 bool ParseStrategy(CommandContext& ctx, bool by_id, size_t* index, AddOptions* options) {
   if (options->is_trimming) {
-    ctx.reply.Error("ERR syntax error, MAXLEN and MINID options at the same time are not compatible");
+    ctx.reply.Error(
+        "ERR syntax error, MAXLEN and MINID options at the same time are not compatible");
     return false;
   }
   options->is_trimming = true;
@@ -106,7 +108,8 @@ bool CheckTrim(CommandContext& ctx, bool is_add, AddOptions* options) {
   constexpr int64_t kLimitMax = 1000000;
   int64_t limit = options->limit;
   if (!options->has_limit) {
-    if (__builtin_mul_overflow(kNodesMax, ctx.options().stream_node_max_entries.Get(), &limit)) limit = kLimitMax;
+    if (__builtin_mul_overflow(kNodesMax, ctx.options().stream_node_max_entries.Get(), &limit))
+      limit = kLimitMax;
     if (limit <= 0) limit = kLimitDefault;
     if (limit > kLimitMax) limit = kLimitMax;
   }
@@ -114,8 +117,8 @@ bool CheckTrim(CommandContext& ctx, bool is_add, AddOptions* options) {
   return true;
 }
 
-// Reads options from args[2] on. For XADD, they end with the id; id_index is then its place (or that of
-// the line's end).
+// Reads options from args[2] on. For XADD, they end with the id; id_index is then its place (or
+// that of the line's end).
 bool ParseAddOptions(CommandContext& ctx, bool is_add, AddOptions* options) {
   size_t i = 2;
   for (; i < ctx.args.size(); i++) {
@@ -131,7 +134,9 @@ bool ParseAddOptions(CommandContext& ctx, bool is_add, AddOptions* options) {
       options->no_create = true;
     } else if (is_add) {
       options->has_id = true;
-      if (!ParseStreamId(ctx, ctx.args[i], {.allows_any_seq = true}, &options->id, &options->has_seq)) return false;
+      if (!ParseStreamId(ctx, ctx.args[i], {.allows_any_seq = true}, &options->id,
+                         &options->has_seq))
+        return false;
       break;
     } else {
       ctx.reply.Error(errors::kSyntax);
@@ -160,8 +165,7 @@ bool CheckAdd(CommandContext& ctx, const AddOptions& options) {
 // The id of a new entry behind `last`. False: there is none.
 bool ChooseId(CommandContext& ctx, const AddOptions& options, StreamId last, StreamId* id) {
   if (last == StreamId::Max()) {
-    ctx.reply.Error(
-        "ERR The stream has exhausted the last possible ID, unable to add more items");
+    ctx.reply.Error("ERR The stream has exhausted the last possible ID, unable to add more items");
     return false;
   }
   if (!options.has_id) {
@@ -177,7 +181,8 @@ bool ChooseId(CommandContext& ctx, const AddOptions& options, StreamId last, Str
   if (!options.has_seq && id->ms == last.ms) id->seq = last.seq + 1;
   const bool is_used_up = !options.has_seq && id->ms == last.ms && last.seq == UINT64_MAX;
   if (!is_used_up && *id > last) return true;
-  ctx.reply.Error("ERR The ID specified in XADD is equal or smaller than the target stream top item");
+  ctx.reply.Error(
+      "ERR The ID specified in XADD is equal or smaller than the target stream top item");
   return false;
 }
 
@@ -190,7 +195,8 @@ bool CheckSize(CommandContext& ctx, std::span<const std::string_view> pairs) {
 }
 
 // The line with its id as it was made, and with approximate trimming as what it came to.
-void PropagateTrimmed(CommandContext& ctx, const AddOptions& options, const Stream& stream, std::string_view id) {
+void PropagateTrimmed(CommandContext& ctx, const AddOptions& options, const Stream& stream,
+                      std::string_view id) {
   std::vector<std::string_view> effect(ctx.args.begin(), ctx.args.end());
   char text[StreamId::kCharsMax];
   if (options.is_trimming && !options.trim.is_exact) {
@@ -240,7 +246,8 @@ void CmdXAdd(CommandContext& ctx) {
   if (!ctx.is_propagating() || (!is_id_made && options.trim.is_exact)) return;
   char text[StreamId::kCharsMax];
   const size_t size = id.Format(text);
-  PropagateTrimmed(ctx, options, *stream, is_id_made ? std::string_view(text, size) : std::string_view());
+  PropagateTrimmed(ctx, options, *stream,
+                   is_id_made ? std::string_view(text, size) : std::string_view());
 }
 
 // ---- XTRIM and XDEL ----
@@ -331,7 +338,8 @@ bool ParseSetIdOptions(CommandContext& ctx, SetIdOptions* options) {
     } else if (has_more && ctx.ArgIs(i, "maxdeletedid")) {
       if (!ParseStreamId(ctx, ctx.args[i + 1], {}, &options->max_deleted)) return false;
       if (options->id < options->max_deleted) {
-        return refuse("ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id");
+        return refuse(
+            "ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id");
       }
     } else {
       return refuse(errors::kSyntax);
@@ -349,20 +357,24 @@ void CmdXSetId(CommandContext& ctx) {
   if (!handle) return ctx.reply.Error(errors::kNoSuchKey);
   Stream& stream = StreamOf(ctx.Mutate(key, handle));
   if (options.id < stream.max_deleted_id) {
-    return ctx.reply.Error("ERR The ID specified in XSETID is smaller than current max_deleted_entry_id");
+    return ctx.reply.Error(
+        "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id");
   }
   StreamId top;
   if (stream.log.LastId(&top)) {
     if (options.id < top) {
-      return ctx.reply.Error("ERR The ID specified in XSETID is smaller than the target stream top item");
+      return ctx.reply.Error(
+          "ERR The ID specified in XSETID is smaller than the target stream top item");
     }
-    if (options.entries_added != -1 && stream.length() > static_cast<uint64_t>(options.entries_added)) {
+    if (options.entries_added != -1 &&
+        stream.length() > static_cast<uint64_t>(options.entries_added)) {
       return ctx.reply.Error(
           "ERR The entries_added specified in XSETID is smaller than the target stream length");
     }
   }
   stream.last_id = options.id;
-  if (options.entries_added != -1) stream.entries_added = static_cast<uint64_t>(options.entries_added);
+  if (options.entries_added != -1)
+    stream.entries_added = static_cast<uint64_t>(options.entries_added);
   if (!options.max_deleted.is_zero()) stream.max_deleted_id = options.max_deleted;
   ctx.AddDirty(1);
   ctx.Notify(engine::kEventStream, "xsetid", key);

@@ -1,8 +1,8 @@
 // Consumer groups: XGROUP, XACK, XPENDING, XCLAIM and XAUTOCLAIM. (XREADGROUP is in
 // stream_read_commands.cc.)
 //
-// Claims are replayed as XCLAIM … FORCE JUSTID LASTID with absolute times, one for each entry that changed
-// hands or turned out to be deleted; the command itself is not.
+// Claims are replayed as XCLAIM … FORCE JUSTID LASTID with absolute times, one for each entry that
+// changed hands or turned out to be deleted; the command itself is not.
 //
 // None of these touch watchers of the key, as in Redis: the stream's entries stay what they are.
 //
@@ -65,7 +65,8 @@ Stream* FindGroupStream(CommandContext& ctx, bool may_be_missing, Handle* handle
   if (*handle) return &StreamOf(ctx.Mutate(key, *handle));
   if (!may_be_missing) {
     ctx.reply.Error(
-        "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the "
+        "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to "
+        "use the "
         "MKSTREAM option to create an empty stream automatically.");
   }
   return nullptr;
@@ -252,7 +253,8 @@ void ReplyPendingSummary(CommandContext& ctx, const StreamGroup& group) {
   ReplyStreamId(ctx.reply, group.pel.IdAt(group.pel.First()));
   ReplyStreamId(ctx.reply, group.pel.IdAt(group.pel.Last()));
   const auto has_pending = [](const StreamConsumer* consumer) { return !consumer->pel.is_empty(); };
-  ctx.reply.Array(static_cast<size_t>(std::count_if(group.consumers.begin(), group.consumers.end(), has_pending)));
+  ctx.reply.Array(static_cast<size_t>(
+      std::count_if(group.consumers.begin(), group.consumers.end(), has_pending)));
   for (const StreamConsumer* consumer : group.consumers) {
     if (!has_pending(consumer)) continue;
     ctx.reply.Array(2);
@@ -263,12 +265,14 @@ void ReplyPendingSummary(CommandContext& ctx, const StreamGroup& group) {
 
 // Calls f(id, nack) for each pending entry that was asked for; returns how many there were.
 template <class F>
-size_t ForEachPending(CommandContext& ctx, const ds::IdMap<StreamNack>& pel, const PendingOptions& options, F&& f) {
+size_t ForEachPending(CommandContext& ctx, const ds::IdMap<StreamNack>& pel,
+                      const PendingOptions& options, F&& f) {
   size_t found = 0;
-  for (auto at = pel.Ceiling(options.start); at && static_cast<int64_t>(found) < options.count; at = pel.Next(at)) {
+  for (auto at = pel.Ceiling(options.start); at && static_cast<int64_t>(found) < options.count;
+       at = pel.Next(at)) {
     if (pel.IdAt(at) > options.end) break;
     const StreamNack& nack = *pel.ValueAt(at);
-    if (options.min_idle_ms != 0 && ctx.now_ms - nack.delivery_time_ms < options.min_idle_ms) continue;
+    if (options.min_idle_ms != 0 && ElapsedMs(ctx.now_ms, nack.delivery_time_ms) < options.min_idle_ms) continue;
     found++;
     f(pel.IdAt(at), nack);
   }
@@ -293,7 +297,7 @@ void CmdXPending(CommandContext& ctx) {
     ctx.reply.Array(4);
     ReplyStreamId(ctx.reply, id);
     ctx.reply.Bulk(nack.consumer->name());
-    ctx.reply.Integer(std::max<int64_t>(ctx.now_ms - nack.delivery_time_ms, 0));
+    ctx.reply.Integer(std::max<int64_t>(ElapsedMs(ctx.now_ms, nack.delivery_time_ms), 0));
     ctx.reply.Integer(static_cast<int64_t>(nack.delivery_count));
   });
 }
@@ -318,24 +322,30 @@ bool ParseClaimOption(CommandContext& ctx, size_t* index, ClaimOptions* options)
   ++*index;
   if (has_more && ctx.ArgIs(i, "idle")) {
     int64_t idle_ms;
-    if (!ctx.ParseInteger(i + 1, &idle_ms, "ERR Invalid IDLE option argument for XCLAIM")) return false;
+    if (!ctx.ParseInteger(i + 1, &idle_ms, "ERR Invalid IDLE option argument for XCLAIM"))
+      return false;
     // As Redis counts, who lets it wrap.
-    options->delivery_time_ms = static_cast<int64_t>(static_cast<uint64_t>(ctx.now_ms) - static_cast<uint64_t>(idle_ms));
+    options->delivery_time_ms =
+        static_cast<int64_t>(static_cast<uint64_t>(ctx.now_ms) - static_cast<uint64_t>(idle_ms));
     return true;
   }
   if (has_more && ctx.ArgIs(i, "time")) {
-    return ctx.ParseInteger(i + 1, &options->delivery_time_ms, "ERR Invalid TIME option argument for XCLAIM");
+    return ctx.ParseInteger(i + 1, &options->delivery_time_ms,
+                            "ERR Invalid TIME option argument for XCLAIM");
   }
   if (has_more && ctx.ArgIs(i, "retrycount")) {
-    return ctx.ParseInteger(i + 1, &options->retry_count, "ERR Invalid RETRYCOUNT option argument for XCLAIM");
+    return ctx.ParseInteger(i + 1, &options->retry_count,
+                            "ERR Invalid RETRYCOUNT option argument for XCLAIM");
   }
-  if (has_more && ctx.ArgIs(i, "lastid")) return ParseStreamId(ctx, ctx.args[i + 1], {}, &options->last_id);
+  if (has_more && ctx.ArgIs(i, "lastid"))
+    return ParseStreamId(ctx, ctx.args[i + 1], {}, &options->last_id);
   ctx.reply.Error("ERR Unrecognized XCLAIM option '" + std::string(UpToZero(ctx.args[i])) + "'");
   return false;
 }
 
 bool ParseClaim(CommandContext& ctx, StreamIdList* ids, ClaimOptions* options) {
-  if (!ctx.ParseInteger(4, &options->min_idle_ms, "ERR Invalid min-idle-time argument for XCLAIM")) return false;
+  if (!ctx.ParseInteger(4, &options->min_idle_ms, "ERR Invalid min-idle-time argument for XCLAIM"))
+    return false;
   if (options->min_idle_ms < 0) options->min_idle_ms = 0;
   for (size_t i = ids->ParseSome(ctx, 5); i < ctx.args.size(); i++) {
     if (!ParseClaimOption(ctx, &i, options)) return false;
@@ -355,19 +365,21 @@ StreamConsumer* ClaimingConsumer(CommandContext& ctx, const Key& key, StreamGrou
 }
 
 // Reports what became of a pending entry.
-void ReportClaim(CommandContext& ctx, const Key& key, const StreamGroup& group, StreamId id, const StreamNack& nack) {
+void ReportClaim(CommandContext& ctx, const Key& key, const StreamGroup& group, StreamId id,
+                 const StreamNack& nack) {
   if (ctx.is_propagating()) PropagateStreamClaim(ctx, key, group, id, nack);
   ctx.AddDirty(1);
 }
 
 bool IsIdle(const CommandContext& ctx, const StreamNack& nack, int64_t min_idle_ms) {
-  return min_idle_ms == 0 || ctx.now_ms - nack.delivery_time_ms >= min_idle_ms;
+  return min_idle_ms == 0 || ElapsedMs(ctx.now_ms, nack.delivery_time_ms) >= min_idle_ms;
 }
 
-// True: the entry is now the consumer's. `*is_reported`: an effect was reported, and the group's last id
-// with it.
+// True: the entry is now the consumer's. `*is_reported`: an effect was reported, and the group's
+// last id with it.
 bool OpClaim(CommandContext& ctx, const Key& key, const Stream& stream, StreamGroup* group,
-             StreamConsumer* consumer, StreamId id, const ClaimOptions& options, bool* is_reported) {
+             StreamConsumer* consumer, StreamId id, const ClaimOptions& options,
+             bool* is_reported) {
   StreamNack* nack = group->pel.Get(id);
   if (!stream.log.Contains(id)) {
     if (nack == nullptr) return false;
@@ -396,7 +408,8 @@ bool OpClaim(CommandContext& ctx, const Key& key, const Stream& stream, StreamGr
   return true;
 }
 
-void ReplyClaimed(CommandContext& ctx, const Stream& stream, std::span<const StreamId> ids, bool just_id) {
+void ReplyClaimed(CommandContext& ctx, const Stream& stream, std::span<const StreamId> ids,
+                  bool just_id) {
   ctx.reply.Array(ids.size());
   for (const StreamId id : ids) {
     if (just_id) {
@@ -422,7 +435,8 @@ void CmdXClaim(CommandContext& ctx) {
   std::vector<StreamId> claimed;
   for (const StreamId id : ids.view()) {
     bool is_reported = false;
-    if (OpClaim(ctx, key, stream, group, consumer, id, options, &is_reported)) claimed.push_back(id);
+    if (OpClaim(ctx, key, stream, group, consumer, id, options, &is_reported))
+      claimed.push_back(id);
     if (is_reported) is_last_id_due = false;
   }
   if (is_last_id_due) {
@@ -444,15 +458,18 @@ struct AutoClaimOptions {
 };
 
 bool ParseAutoClaim(CommandContext& ctx, AutoClaimOptions* options) {
-  constexpr int64_t kCountMax = INT64_MAX / 16;  // as Redis, whose ids of 16 bytes must fit into memory
-  if (!ctx.ParseInteger(4, &options->min_idle_ms, "ERR Invalid min-idle-time argument for XAUTOCLAIM")) {
+  constexpr int64_t kCountMax =
+      INT64_MAX / 16;  // as Redis, whose ids of 16 bytes must fit into memory
+  if (!ctx.ParseInteger(4, &options->min_idle_ms,
+                        "ERR Invalid min-idle-time argument for XAUTOCLAIM")) {
     return false;
   }
   if (options->min_idle_ms < 0) options->min_idle_ms = 0;
   if (!ParseStreamStart(ctx, ctx.args[5], &options->start)) return false;
   for (size_t i = 6; i < ctx.args.size(); i++) {
     if (i + 1 < ctx.args.size() && ctx.ArgIs(i, "count")) {
-      if (!ctx.ParseIntegerIn(++i, 1, kCountMax, &options->count, "ERR COUNT must be > 0")) return false;
+      if (!ctx.ParseIntegerIn(++i, 1, kCountMax, &options->count, "ERR COUNT must be > 0"))
+        return false;
     } else if (ctx.ArgIs(i, "justid")) {
       options->just_id = true;
     } else {
@@ -508,13 +525,15 @@ void CmdXAutoClaim(CommandContext& ctx) {
   if (handle && !ctx.ExpectType(handle, Type::kStream)) return;
   StreamGroup* group = handle ? StreamOf(*handle.entry()).FindGroup(ctx.args[2]) : nullptr;
   if (group == nullptr) {
-    return ctx.reply.Error("NOGROUP No such key '" + std::string(UpToZero(key.name)) + "' or consumer group '" +
-                           std::string(UpToZero(ctx.args[2])) + "'");
+    return ctx.reply.Error("NOGROUP No such key '" + std::string(UpToZero(key.name)) +
+                           "' or consumer group '" + std::string(UpToZero(ctx.args[2])) + "'");
   }
-  // Redis allocates 16 bytes for each at once; here only as many as there are. This much no machine has.
+  // Redis allocates 16 bytes for each at once; here only as many as there are. This much no machine
+  // has.
   constexpr int64_t kTransientMax = int64_t{1} << 43;
   if (options.count > kTransientMax) {
-    return ctx.reply.Error("ERR Insufficient memory, failed allocating transient memory, COUNT too high.");
+    return ctx.reply.Error(
+        "ERR Insufficient memory, failed allocating transient memory, COUNT too high.");
   }
   const Stream& stream = StreamOf(ctx.Mutate(key, handle));
   StreamConsumer* consumer = ClaimingConsumer(ctx, key, group);

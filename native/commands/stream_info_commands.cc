@@ -1,7 +1,7 @@
 // XINFO: what a stream, its groups and their consumers look like from inside.
 //
-// radix-tree-keys and radix-tree-nodes are those of Redis's radix tree over the same nodes, computed from
-// their ids (StreamLog::RadixNodeCount).
+// radix-tree-keys and radix-tree-nodes are those of Redis's radix tree over the same nodes,
+// computed from their ids (StreamLog::RadixNodeCount).
 //
 // Thread: the one that holds the lease of the key.
 #include <algorithm>
@@ -90,8 +90,10 @@ void EndEntry(CommandContext& ctx, const Stream& stream, std::string_view name, 
   ReplyStreamEntry(ctx.reply, cursor);
 }
 
-// At most `limit` (0: all) of a list of pending entries; of the group's list with the consumer's name.
-void Pending(CommandContext& ctx, const ds::IdMap<StreamNack>& pel, uint64_t limit, bool has_consumer) {
+// At most `limit` (0: all) of a list of pending entries; of the group's list with the consumer's
+// name.
+void Pending(CommandContext& ctx, const ds::IdMap<StreamNack>& pel, uint64_t limit,
+             bool has_consumer) {
   ctx.reply.Bulk("pending");
   const uint64_t count = limit == 0 ? pel.size() : std::min<uint64_t>(limit, pel.size());
   ctx.reply.Array(count);
@@ -106,7 +108,8 @@ void Pending(CommandContext& ctx, const ds::IdMap<StreamNack>& pel, uint64_t lim
   }
 }
 
-void FullGroup(CommandContext& ctx, const Stream& stream, const StreamGroup& group, uint64_t limit) {
+void FullGroup(CommandContext& ctx, const Stream& stream, const StreamGroup& group,
+               uint64_t limit) {
   ctx.reply.Map(7);
   Name(ctx, group.name());
   Id(ctx, "last-delivered-id", group.last_id);
@@ -189,9 +192,9 @@ void CmdXInfoConsumers(CommandContext& ctx) {
     ctx.reply.Map(4);
     Name(ctx, consumer->name());
     Count(ctx, "pending", consumer->pel.size());
-    Field(ctx, "idle", std::max<int64_t>(ctx.now_ms - consumer->seen_time_ms, 0));
+    Field(ctx, "idle", std::max<int64_t>(ElapsedMs(ctx.now_ms, consumer->seen_time_ms), 0));
     const int64_t active_ms = consumer->active_time_ms;
-    Field(ctx, "inactive", active_ms == -1 ? -1 : std::max<int64_t>(ctx.now_ms - active_ms, 0));
+    Field(ctx, "inactive", active_ms == -1 ? -1 : std::max<int64_t>(ElapsedMs(ctx.now_ms, active_ms), 0));
   }
 }
 

@@ -1,14 +1,14 @@
 // XREAD and XREADGROUP: what is new in some streams.
 //
-// Both are routed by a function of their own, since their keys stand behind STREAMS, a word that may as
-// well be the name of a group or a consumer: the router reads the options as the handler does, so that
-// the leases held are those of the keys that are read.
+// Both are routed by a function of their own, since their keys stand behind STREAMS, a word that
+// may as well be the name of a group or a consumer: the router reads the options as the handler
+// does, so that the leases held are those of the keys that are read.
 //
-// XREADGROUP changes its group: it is replayed as one XCLAIM for each entry that became pending, and XGROUP
-// SETID for where the group now stands, never as itself.
+// XREADGROUP changes its group: it is replayed as one XCLAIM for each entry that became pending,
+// and XGROUP SETID for where the group now stands, never as itself.
 //
-// BLOCK is parsed and checked; where nothing is there, the reply is the one that Redis gives where it may
-// not block (within MULTI, say). docs/DIFFERENCES.md tells.
+// BLOCK is parsed and checked; where nothing is there, the reply is the one that Redis gives where
+// it may not block (within MULTI, say). docs/DIFFERENCES.md tells.
 //
 // Thread: the one that holds the leases of the keys.
 #include <cstdint>
@@ -42,7 +42,7 @@ struct ReadOptions {
   bool is_group = false;  // XREADGROUP
   bool has_group = false;
   bool no_ack = false;
-  uint64_t count = 0;     // 0: all
+  uint64_t count = 0;  // 0: all
   size_t group_index = 0;
   size_t streams_at = 0;  // first key; 0: no STREAMS
   size_t stream_count = 0;
@@ -72,7 +72,8 @@ bool ParseCount(std::string_view text, ReadOptions* options, std::string* error)
 }
 
 // STREAMS key … id …, the keys beginning at `at`.
-bool ParseStreams(std::span<const std::string_view> args, size_t at, ReadOptions* options, std::string* error) {
+bool ParseStreams(std::span<const std::string_view> args, size_t at, ReadOptions* options,
+                  std::string* error) {
   const size_t rest = args.size() - at;
   if (rest % 2 != 0) {
     *error = std::string("ERR Unbalanced '") + (options->is_group ? "xreadgroup" : "xread") +
@@ -88,7 +89,8 @@ bool ParseStreams(std::span<const std::string_view> args, size_t at, ReadOptions
 // GROUP and NOACK are XREADGROUP's alone.
 bool ExpectGroupCommand(const ReadOptions& options, const char* word, std::string* error) {
   if (options.is_group) return true;
-  *error = std::string("ERR The ") + word + " option is only supported by XREADGROUP. You called XREAD instead.";
+  *error = std::string("ERR The ") + word +
+           " option is only supported by XREADGROUP. You called XREAD instead.";
   return false;
 }
 
@@ -97,9 +99,12 @@ bool ParseReadOption(std::span<const std::string_view> args, int64_t now_ms, siz
                      ReadOptions* options, std::string* error) {
   const std::string_view word = args[*index];
   const size_t more = args.size() - *index - 1;
-  if (more >= 1 && EqualsIgnoreCase(word, "block")) return CheckTimeout(args[++*index], now_ms, error);
-  if (more >= 1 && EqualsIgnoreCase(word, "count")) return ParseCount(args[++*index], options, error);
-  if (more >= 1 && EqualsIgnoreCase(word, "streams")) return ParseStreams(args, *index + 1, options, error);
+  if (more >= 1 && EqualsIgnoreCase(word, "block"))
+    return CheckTimeout(args[++*index], now_ms, error);
+  if (more >= 1 && EqualsIgnoreCase(word, "count"))
+    return ParseCount(args[++*index], options, error);
+  if (more >= 1 && EqualsIgnoreCase(word, "streams"))
+    return ParseStreams(args, *index + 1, options, error);
   if (more >= 2 && EqualsIgnoreCase(word, "group")) {
     if (!ExpectGroupCommand(*options, "GROUP", error)) return false;
     options->has_group = true;
@@ -131,7 +136,8 @@ bool ParseReadOptions(std::span<const std::string_view> args, int64_t now_ms, Re
   return error->empty();
 }
 
-void RouteRead(const engine::Engine&, std::span<const std::string_view> args, engine::Route* route) {
+void RouteRead(const engine::Engine&, std::span<const std::string_view> args,
+               engine::Route* route) {
   ReadOptions options;
   std::string error;
   route->runs = Runs::kConnection;
@@ -153,14 +159,22 @@ struct Source {
 };
 
 constexpr std::string_view kDollarInGroup =
-    "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer "
-    "by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return an empty "
+    "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of "
+    "this consumer "
+    "by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return an "
+    "empty "
     "result set.";
+constexpr std::string_view kLastInGroup =
+    "ERR The + ID is meaningless in the context of XREADGROUP: you want to read the history of "
+    "this consumer by specifying a proper ID, or use the > ID to get new messages. The + ID would "
+    "just return an empty result set.";
 constexpr std::string_view kNewWithoutGroup =
-    "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.";
+    "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> "
+    "option.";
 
-bool ParseSourceId(CommandContext& ctx, const ReadOptions& options, std::string_view text, Handle handle,
-                   Source* source) {
+// "$": what comes behind the last entry. "+", as since Redis 7.4: the last entry itself.
+bool ParseSourceId(CommandContext& ctx, const ReadOptions& options, std::string_view text,
+                   Handle handle, Source* source) {
   if (text == "$") {
     if (options.is_group) {
       ctx.reply.Error(kDollarInGroup);
@@ -168,6 +182,17 @@ bool ParseSourceId(CommandContext& ctx, const ReadOptions& options, std::string_
     }
     if (handle) source->after = StreamOf(*handle.entry()).last_id;
     return true;
+  }
+  if (text == "+") {
+    if (options.is_group) {
+      ctx.reply.Error(kLastInGroup);
+      return false;
+    }
+    if (!handle) return true;
+    source->after = StreamOf(*handle.entry()).last_id;
+    if (source->after.Decrement()) return true;
+    ctx.reply.Error("ERR the stream last element ID is 0-0");
+    return false;
   }
   if (text == ">") {
     if (!options.is_group) {
@@ -187,14 +212,15 @@ bool FindSource(CommandContext& ctx, const ReadOptions& options, size_t index, S
   const Key& key = ctx.key(index);
   Handle handle;
   if (options.is_group) {
-    if (!FindStreamGroup(ctx, key, ctx.args[options.group_index], " in XREADGROUP with GROUP option", &handle,
-                         &source->group)) {
+    if (!FindStreamGroup(ctx, key, ctx.args[options.group_index],
+                         " in XREADGROUP with GROUP option", &handle, &source->group)) {
       return false;
     }
   } else if (!ctx.FindRead(key, Type::kStream, &handle)) {
     return false;
   }
-  return ParseSourceId(ctx, options, ctx.args[options.streams_at + options.stream_count + index], handle, source);
+  return ParseSourceId(ctx, options, ctx.args[options.streams_at + options.stream_count + index],
+                       handle, source);
 }
 
 // ---- Replies ----
@@ -221,9 +247,11 @@ void ReplyHistory(CommandContext& ctx, resp::ReplyBuilder& reply, const Stream& 
   }
 }
 
-// Entries behind the group's last one, which become pending for the consumer unless NOACK was given.
-void ReplyDelivery(CommandContext& ctx, resp::ReplyBuilder& reply, const Key& key, const Stream& stream,
-                   StreamGroup* group, StreamConsumer* consumer, const ReadOptions& options) {
+// Entries behind the group's last one, which become pending for the consumer unless NOACK was
+// given.
+void ReplyDelivery(CommandContext& ctx, resp::ReplyBuilder& reply, const Key& key,
+                   const Stream& stream, StreamGroup* group, StreamConsumer* consumer,
+                   const ReadOptions& options) {
   StreamId start = group->last_id;
   start.Increment();
   ds::StreamCursor cursor(stream.log, start, StreamId::Max(), false);
@@ -249,7 +277,8 @@ void ReplyName(resp::ReplyBuilder& reply, const Key& key) {
 }
 
 // True: the stream had something, which is now in the reply.
-bool ReadPlain(CommandContext& ctx, resp::ReplyBuilder& reply, const Key& key, Source source, uint64_t limit) {
+bool ReadPlain(CommandContext& ctx, resp::ReplyBuilder& reply, const Key& key, Source source,
+               uint64_t limit) {
   const Handle handle = ctx.LookupRead(key);
   if (!handle || !source.after.Increment()) return false;
   const Stream& stream = StreamOf(*handle.entry());
@@ -271,8 +300,8 @@ bool HasNew(const Stream& stream, const StreamGroup& group) {
   return stream.log.LastId(&last) && last > group.last_id;
 }
 
-bool ReadForGroup(CommandContext& ctx, resp::ReplyBuilder& reply, const Key& key, const Source& source,
-                  const ReadOptions& options) {
+bool ReadForGroup(CommandContext& ctx, resp::ReplyBuilder& reply, const Key& key,
+                  const Source& source, const ReadOptions& options) {
   const Handle handle = ctx.LookupRead(key);
   if (!handle) return false;
   const Stream& stream = StreamOf(ctx.Mutate(key, handle));
@@ -282,7 +311,8 @@ bool ReadForGroup(CommandContext& ctx, resp::ReplyBuilder& reply, const Key& key
   StreamConsumer* consumer = group->FindConsumer(name);
   if (consumer == nullptr) {
     consumer = CreateStreamConsumer(ctx, key, group, name);
-    if (options.no_ack && ctx.is_propagating()) PropagateStreamConsumer(ctx, key, *group, *consumer);
+    if (options.no_ack && ctx.is_propagating())
+      PropagateStreamConsumer(ctx, key, *group, *consumer);
   }
   consumer->seen_time_ms = ctx.now_ms;
   if (has_something) {
@@ -324,8 +354,8 @@ void ReadSingle(CommandContext& ctx, const Source& source, const ReadOptions& op
   ctx.reply.NullArray();
 }
 
-// How many streams have something shows only as they are read, since each delivery changes its group, and
-// a stream may stand there twice.
+// How many streams have something shows only as they are read, since each delivery changes its
+// group, and a stream may stand there twice.
 void ReadSeveral(CommandContext& ctx, std::span<const Source> sources, const ReadOptions& options) {
   resp::OutputBuffer body;
   resp::ReplyBuilder reply(&body, ctx.reply.resp());

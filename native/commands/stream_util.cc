@@ -17,7 +17,8 @@ using engine::Type;
 
 namespace {
 
-constexpr std::string_view kInvalidId = "ERR Invalid stream ID specified as stream command argument";
+constexpr std::string_view kInvalidId =
+    "ERR Invalid stream ID specified as stream command argument";
 // Redis reads ids in a buffer of 128 bytes with a zero at the end.
 constexpr size_t kIdTextMax = 127;
 
@@ -96,8 +97,8 @@ bool ReadStreamId(std::string_view text, const StreamIdForm& form, StreamId* id,
   return ReadIdPart(seq, &id->seq);
 }
 
-bool ParseStreamId(CommandContext& ctx, std::string_view text, const StreamIdForm& form, StreamId* id,
-                   bool* has_seq) {
+bool ParseStreamId(CommandContext& ctx, std::string_view text, const StreamIdForm& form,
+                   StreamId* id, bool* has_seq) {
   if (ReadStreamId(text, form, id, has_seq)) return true;
   ctx.reply.Error(kInvalidId);
   return false;
@@ -136,7 +137,8 @@ bool StreamIdList::Parse(CommandContext& ctx, size_t from) {
 
 size_t StreamIdList::ParseSome(CommandContext& ctx, size_t from) {
   StreamId* ids = Reserve(ctx.args.size() - from);
-  while (from + size_ < ctx.args.size() && ReadStreamId(ctx.args[from + size_], {}, &ids[size_])) size_++;
+  while (from + size_ < ctx.args.size() && ReadStreamId(ctx.args[from + size_], {}, &ids[size_]))
+    size_++;
   return from + size_;
 }
 
@@ -160,19 +162,9 @@ char* WriteIdBulk(StreamId id, char* out) {
 
 constexpr size_t kIdBulkMax = 8 + StreamId::kCharsMax;
 
-// Short texts, which most are, in one piece: the size has one or two digits.
-void ReplyPacked(resp::ReplyBuilder& reply, ds::PackedValue value) {
-  if (value.is_integer()) return reply.BulkInteger(value.integer);
-  if (value.size >= 64) return reply.Bulk({value.text, value.size});
-  char* const start = reply.out()->Reserve(64 + 8);
-  char* out = start;
-  *out++ = '$';
-  if (value.size >= 10) *out++ = static_cast<char>('0' + value.size / 10);
-  *out++ = static_cast<char>('0' + value.size % 10);
-  out = WriteText("\r\n", out);
-  out = WriteText({value.text, value.size}, out);
-  out = WriteText("\r\n", out);
-  reply.out()->Commit(static_cast<size_t>(out - start));
+void Add(resp::BulkWriter& writer, ds::PackedValue value) {
+  if (value.is_integer()) return writer.AddInteger(value.integer);
+  writer.Add({value.text, value.size});
 }
 
 }  // namespace
@@ -191,9 +183,10 @@ void ReplyStreamEntry(resp::ReplyBuilder& reply, ds::StreamCursor& cursor) {
   out += FormatUint64(2 * cursor.entry().field_count, out);
   out = WriteText("\r\n", out);
   reply.out()->Commit(static_cast<size_t>(out - start));
-  cursor.ForEachField([&reply](ds::PackedValue field, ds::PackedValue value) {
-    ReplyPacked(reply, field);
-    ReplyPacked(reply, value);
+  resp::BulkWriter writer(reply);
+  cursor.ForEachField([&writer](ds::PackedValue field, ds::PackedValue value) {
+    Add(writer, field);
+    Add(writer, value);
   });
 }
 
@@ -230,13 +223,14 @@ ds::StreamNodeLimits StreamLimits(CommandContext& ctx) {
           static_cast<size_t>(ctx.options().stream_node_max_entries.Get())};
 }
 
-bool FindStreamGroup(CommandContext& ctx, const Key& key, std::string_view group_name, std::string_view context,
-                     Handle* handle, StreamGroup** group) {
+bool FindStreamGroup(CommandContext& ctx, const Key& key, std::string_view group_name,
+                     std::string_view context, Handle* handle, StreamGroup** group) {
   if (!ctx.FindRead(key, Type::kStream, handle)) return false;
   *group = *handle ? engine::StreamOf(*handle->entry()).FindGroup(group_name) : nullptr;
   if (*group != nullptr) return true;
-  ctx.reply.Error("NOGROUP No such key '" + std::string(UpToZero(key.name)) + "' or consumer group '" +
-                  std::string(UpToZero(group_name)) + "'" + std::string(context));
+  ctx.reply.Error("NOGROUP No such key '" + std::string(UpToZero(key.name)) +
+                  "' or consumer group '" + std::string(UpToZero(group_name)) + "'" +
+                  std::string(context));
   return false;
 }
 
@@ -250,21 +244,22 @@ StreamConsumer* CreateStreamConsumer(CommandContext& ctx, const Key& key, Stream
 
 // ---- Effects ----
 
-void PropagateStreamClaim(CommandContext& ctx, const Key& key, const StreamGroup& group, StreamId id,
-                          const StreamNack& nack) {
+void PropagateStreamClaim(CommandContext& ctx, const Key& key, const StreamGroup& group,
+                          StreamId id, const StreamNack& nack) {
   const IdText id_text(id);
   const IdText last_id(group.last_id);
   const IntegerText time(nack.delivery_time_ms);
   const IntegerText count(static_cast<int64_t>(nack.delivery_count));
-  ctx.Propagate({"XCLAIM", key.name, group.name(), nack.consumer->name(), "0", id_text.view(), "TIME", time.view(),
-                 "RETRYCOUNT", count.view(), "FORCE", "JUSTID", "LASTID", last_id.view()});
+  ctx.Propagate({"XCLAIM", key.name, group.name(), nack.consumer->name(), "0", id_text.view(),
+                 "TIME", time.view(), "RETRYCOUNT", count.view(), "FORCE", "JUSTID", "LASTID",
+                 last_id.view()});
 }
 
 void PropagateStreamGroupId(CommandContext& ctx, const Key& key, const StreamGroup& group) {
   const IdText last_id(group.last_id);
   const IntegerText entries_read(group.entries_read);
-  ctx.Propagate(
-      {"XGROUP", "SETID", key.name, group.name(), last_id.view(), "ENTRIESREAD", entries_read.view()});
+  ctx.Propagate({"XGROUP", "SETID", key.name, group.name(), last_id.view(), "ENTRIESREAD",
+                 entries_read.view()});
 }
 
 void PropagateStreamConsumer(CommandContext& ctx, const Key& key, const StreamGroup& group,

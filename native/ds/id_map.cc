@@ -210,8 +210,8 @@ void IdTree::InsertChild(SlabHeap& heap, Step* path, int level, StreamId id, voi
   InsertChild(heap, path, level - 1, separator, right);
 }
 
-// Makes room in a full leaf and returns the new leaf behind it. An empty one when the new element comes
-// last of all that are in the old leaf.
+// Makes room in a full leaf and returns the new leaf behind it. An empty one when the new element
+// comes last of all that are in the old leaf.
 IdTree::Leaf* IdTree::SplitLeaf(SlabHeap& heap, Leaf* leaf, uint32_t at) {
   Leaf* right = NewLeaf(heap, kFanout);
   right->next = leaf->next;
@@ -396,7 +396,8 @@ size_t IdTree::ValidateSubtree(const void* node, int height, StreamId low, const
   size_t size = 0;
   for (uint32_t i = 0; i < inner->count; i++) {
     const StreamId child_low = i == 0 ? low : inner->ids[i];
-    if (i > 0 && *previous != nullptr) CHECK((*previous)->ids()[(*previous)->count - 1] < child_low);
+    if (i > 0 && *previous != nullptr)
+      CHECK((*previous)->ids()[(*previous)->count - 1] < child_low);
     size += ValidateSubtree(inner->children[i], height - 1, child_low, previous, memory);
   }
   return size;

@@ -1,28 +1,31 @@
-// IdMap: an ordered map from stream ids to pointers: the nodes of a stream by their first id, and the
-// entries that wait for an acknowledgement.
+// IdMap: an ordered map from stream ids to pointers: the nodes of a stream by their first id, and
+// the entries that wait for an acknowledgement.
 //
-// A B+ tree whose leaves form a list. Redis keeps these in radix trees; their 128-bit keys share long
-// prefixes, but a node of a radix tree with its header, its pointers and its allocation costs more than
-// the 16 bytes that it saves. Here an element costs 24 bytes, and ids that come in order (they nearly
-// always do) fill the leaves completely: a leaf that is full at its end is left alone and a new one begun.
+// A B+ tree whose leaves form a list. Redis keeps these in radix trees; their 128-bit keys share
+// long prefixes, but a node of a radix tree with its header, its pointers and its allocation costs
+// more than the 16 bytes that it saves. Here an element costs 24 bytes, and ids that come in order
+// (they nearly always do) fill the leaves completely: a leaf that is full at its end is left alone
+// and a new one begun.
 //
-//                 inner  [ id 0 | id 1 | … ][ child 0 | child 1 | … ]     id i <= every id below child i
-//               /                \                                        (id 0 of an inner node is not used)
-//   leaf  [ids][values]  <->  leaf  [ids][values]  <-> …                  all leaves at the same depth
+//            inner  [ id 0 | id 1 | … ][ child 0 | child 1 | … ]    id i <= every id below child i
+//          /                \                                         (id 0 is not used)
+//   leaf  [ids][values]  <->  leaf  [ids][values]  <-> …            all leaves at the same depth
 //
-// Leaves hold 63 elements (1536 bytes, a class of the heap); the only leaf of a small map holds 1, 3, 7,
-// 15 or 31, so that a map of one element is 48 bytes. A leaf or inner node that falls below a quarter is
-// joined with a neighbour when both fit into three quarters of one node; without a fitting neighbour it
-// stays, which keeps any two neighbours of one parent at an average above a third.
+// Leaves hold 63 elements (1536 bytes, a class of the heap); the only leaf of a small map holds 1,
+// 3, 7, 15 or 31, so that a map of one element is 48 bytes. A leaf or inner node that falls below a
+// quarter is joined with a neighbour when both fit into three quarters of one node; without a
+// fitting neighbour it stays, which keeps any two neighbours of one parent at an average above a
+// third.
 //
-// Invariants: ids ascend strictly along the list of leaves; every leaf and inner node holds at least one
-// element (an empty map has no root); last_leaf_ is the end of the list; size_ counts the elements.
+// Invariants: ids ascend strictly along the list of leaves; every leaf and inner node holds at
+// least one element (an empty map has no root); last_leaf_ is the end of the list; size_ counts the
+// elements.
 //
-// Cost: lookups O(log n) with one cache miss or two per level; appending and looking at the ends O(1).
-// A Position is valid until the next change of the map.
+// Cost: lookups O(log n) with one cache miss or two per level; appending and looking at the ends
+// O(1). A Position is valid until the next change of the map.
 //
-// Thread: the owner's. Memory: nodes from the heap that every changing function is given (always the
-// same one); the pointers are the caller's.
+// Thread: the owner's. Memory: nodes from the heap that every changing function is given (always
+// the same one); the pointers are the caller's.
 #pragma once
 
 #include <cstddef>
@@ -81,8 +84,8 @@ class IdTree {
 
  private:
   static constexpr uint32_t kFanout = 63;
-  static constexpr uint32_t kFewElements = 16;   // below: look for a neighbour to join
-  static constexpr uint32_t kJoinedMax = 48;     // and join if this many or fewer come together
+  static constexpr uint32_t kFewElements = 16;  // below: look for a neighbour to join
+  static constexpr uint32_t kJoinedMax = 48;    // and join if this many or fewer come together
   static constexpr int kHeightMax = 24;
 
   struct Step {

@@ -1,5 +1,5 @@
-// IdMap against std::map: random inserts and erases in phases that grow and shrink, ids in order and out
-// of it, and the walk in both directions.
+// IdMap against std::map: random inserts and erases in phases that grow and shrink, ids in order
+// and out of it, and the walk in both directions.
 #include "ds/id_map.h"
 
 #include <map>
@@ -16,7 +16,9 @@ using Model = std::map<std::pair<uint64_t, uint64_t>, uintptr_t>;
 using Map = IdMap<void>;
 
 void* AsPointer(uintptr_t value) { return reinterpret_cast<void*>(value); }
-StreamId IdOf(const Model::value_type& element) { return {element.first.first, element.first.second}; }
+StreamId IdOf(const Model::value_type& element) {
+  return {element.first.first, element.first.second};
+}
 
 // Few distinct ids near each other, or far ones whose high bits matter.
 StreamId RandomId(Random& random, uint64_t spread) {

@@ -1,15 +1,15 @@
-// NameIndex: pointers to things that have a name, in order of the names' bytes: a stream's groups, a
-// group's consumers.
+// NameIndex: pointers to things that have a name, in order of the names' bytes: a stream's groups,
+// a group's consumers.
 //
 //   items_ -> [ T* | T* | T* | free … ]      T has `std::string_view name() const`
 //
-// A sorted array: there are few of them, mostly one to ten, and then nothing is smaller or faster. With
-// 100,000 an insert moves 400 KB on average, some 20 µs, which is what a rare case may cost.
+// A sorted array: there are few of them, mostly one to ten, and then nothing is smaller or faster.
+// With 100,000 an insert moves 400 KB on average, some 20 µs, which is what a rare case may cost.
 //
 // Invariants: names ascend strictly; capacity_ is a power of two, or 0 without an array.
 //
-// Thread: the owner's. Memory: the array from the heap given to changing functions; the things are the
-// caller's.
+// Thread: the owner's. Memory: the array from the heap given to changing functions; the things are
+// the caller's.
 #pragma once
 
 #include <cstddef>

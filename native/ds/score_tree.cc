@@ -98,10 +98,12 @@ void ScoreTree::MoveItems(Leaf* to, size_t to_index, Leaf* from, size_t from_ind
   std::memmove(to->nodes + to_index, from->nodes + from_index, count * sizeof to->nodes[0]);
 }
 
-void ScoreTree::MoveItems(Inner* to, size_t to_index, Inner* from, size_t from_index, size_t count) {
+void ScoreTree::MoveItems(Inner* to, size_t to_index, Inner* from, size_t from_index,
+                          size_t count) {
   std::memmove(to->scores + to_index, from->scores + from_index, count * sizeof to->scores[0]);
   std::memmove(to->nodes + to_index, from->nodes + from_index, count * sizeof to->nodes[0]);
-  std::memmove(to->children + to_index, from->children + from_index, count * sizeof to->children[0]);
+  std::memmove(to->children + to_index, from->children + from_index,
+               count * sizeof to->children[0]);
   std::memmove(to->counts + to_index, from->counts + from_index, count * sizeof to->counts[0]);
 }
 

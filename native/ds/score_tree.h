@@ -136,7 +136,8 @@ class ScoreTree {
     }
     Position Previous() const {
       if (index_ > 0) return {leaf_, index_ - 1};
-      return leaf_->previous == nullptr ? Position() : Position(leaf_->previous, leaf_->previous->count - 1);
+      return leaf_->previous == nullptr ? Position()
+                                        : Position(leaf_->previous, leaf_->previous->count - 1);
     }
     bool operator==(const Position&) const = default;
 
@@ -303,12 +304,14 @@ void ScoreTree::VisitRange(size_t start, size_t count, bool reverse, Visit&& vis
   size_t index = from.index_;
   while (!reverse) {
     for (; index < leaf->count; index++) {
-      if (index + kPrefetchDistance < leaf->count) __builtin_prefetch(leaf->nodes[index + kPrefetchDistance]);
+      if (index + kPrefetchDistance < leaf->count)
+        __builtin_prefetch(leaf->nodes[index + kPrefetchDistance]);
       visit(leaf->nodes[index]->member(), leaf->scores[index]);
       if (--count == 0) return;
     }
     leaf = leaf->next;
-    for (size_t i = 0; i < kPrefetchDistance && i < leaf->count; i++) __builtin_prefetch(leaf->nodes[i]);
+    for (size_t i = 0; i < kPrefetchDistance && i < leaf->count; i++)
+      __builtin_prefetch(leaf->nodes[i]);
     index = 0;
   }
   for (;;) {

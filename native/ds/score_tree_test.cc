@@ -74,7 +74,8 @@ void CompareCuts(Fixture& f, Random& random, uint64_t scores) {
   };
   const size_t below = rank_of([&](const Pair& p) { return p.first < score; });
   EXPECT_EQ(f.tree.Rank(BeforeScore{score, false}), below);
-  EXPECT_EQ(f.tree.Rank(BeforeScore{score, true}), rank_of([&](const Pair& p) { return p.first <= score; }));
+  EXPECT_EQ(f.tree.Rank(BeforeScore{score, true}),
+            rank_of([&](const Pair& p) { return p.first <= score; }));
   const size_t place = rank_of([&](const Pair& p) { return p < Pair(score, member); });
   EXPECT_EQ(f.tree.Rank(BeforeMember{score, member}), place);
   const ScoreTree::Position found = f.tree.Find(BeforeMember{score, member});
@@ -101,7 +102,8 @@ void CompareCuts(Fixture& f, Random& random, uint64_t scores) {
 void Step(Fixture& f, Random& random, uint64_t scores, uint64_t grow_percent) {
   const uint64_t dice = random.Below(100);
   if (dice < grow_percent || f.model.empty()) {
-    const Pair pair(static_cast<double>(random.Below(scores)), "m" + std::to_string(random.Below(5000)));
+    const Pair pair(static_cast<double>(random.Below(scores)),
+                    "m" + std::to_string(random.Below(5000)));
     if (f.model.count(pair) == 0) f.Add(pair.first, pair.second);
     return;
   }
@@ -157,7 +159,8 @@ TEST(score_tree_of_several_levels_grows_and_shrinks) {
     ScoreTree tree;
     std::vector<ScoreNode*> nodes;
     for (size_t i = 0; i < kMembers; i++) {
-      nodes.push_back(ScoreNode::Create(heap, static_cast<double>(random.Below(kMembers)), std::to_string(i)));
+      nodes.push_back(
+          ScoreNode::Create(heap, static_cast<double>(random.Below(kMembers)), std::to_string(i)));
       tree.Insert(heap, nodes.back());
     }
     tree.Validate();
@@ -193,10 +196,12 @@ TEST(score_tree_fills_its_leaves_when_members_come_in_order) {
 
 TEST(score_tree_orders_members_by_bytes_and_zeros_as_equal) {
   Fixture f;
-  for (const char* member : {"b", "a", "ab", "", "\xff", "a\x01"}) f.tree.Insert(f.heap, ScoreNode::Create(f.heap, 0.0, member));
+  for (const char* member : {"b", "a", "ab", "", "\xff", "a\x01"})
+    f.tree.Insert(f.heap, ScoreNode::Create(f.heap, 0.0, member));
   f.tree.Insert(f.heap, ScoreNode::Create(f.heap, -0.0, "aa"));
   std::string order;
-  for (ScoreTree::Position at = f.tree.First(); at; at = at.Next()) order.append(at.member()).append(",");
+  for (ScoreTree::Position at = f.tree.First(); at; at = at.Next())
+    order.append(at.member()).append(",");
   EXPECT_EQ(order, std::string(",a,a\x01,aa,ab,b,\xff,"));
   EXPECT_EQ(f.tree.Rank(BeforeText{"a", false}), 1u);
   EXPECT_EQ(f.tree.Rank(BeforeText{"a", true}), 2u);

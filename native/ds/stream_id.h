@@ -1,5 +1,5 @@
-// StreamId: the name of a stream's entry: milliseconds and a sequence number, both of the whole range of
-// uint64, ordered first by the one and then by the other. Its text is "ms-seq".
+// StreamId: the name of a stream's entry: milliseconds and a sequence number, both of the whole
+// range of uint64, ordered first by the one and then by the other. Its text is "ms-seq".
 //
 // Thread: plain values.
 #pragma once

@@ -11,7 +11,8 @@ namespace sherd::ds {
 
 namespace {
 
-// What Redis gives a new node at once (STREAM_LISTPACK_MAX_PRE_ALLOCATE); more is never useful up front.
+// What Redis gives a new node at once (STREAM_LISTPACK_MAX_PRE_ALLOCATE); more is never useful up
+// front.
 constexpr size_t kTailRoomMax = 4096;
 // Leaves of the map whose nodes are freed in one slice.
 constexpr int kSliceLeaves = 1;
@@ -39,7 +40,8 @@ void TruncateNode(uint8_t* data, size_t end) {
   StoreLittle32(data, static_cast<uint32_t>(end + 1));
   const size_t count = LoadLittle16(data + 4);
   // A count that was too large to say stays so: walkers then count for themselves.
-  if (count != Listpack::kCountUnknown) StoreLittle16(data + 4, static_cast<uint16_t>(count - elements));
+  if (count != Listpack::kCountUnknown)
+    StoreLittle16(data + 4, static_cast<uint16_t>(count - elements));
 }
 
 // Number of bytes that two ids have in common at the front, as Redis writes them into keys.
@@ -99,7 +101,8 @@ void StreamLog::ReplaceInteger(SlabHeap& heap, Block* block, size_t at, int64_t 
 
 void StreamLog::SetCounts(SlabHeap& heap, Block* block, uint64_t count, uint64_t deleted) {
   ReplaceInteger(heap, block, Listpack::kHeaderSize, static_cast<int64_t>(count));
-  const size_t deleted_at = Listpack::kHeaderSize + Listpack(block->data).SizeAt(Listpack::kHeaderSize);
+  const size_t deleted_at =
+      Listpack::kHeaderSize + Listpack(block->data).SizeAt(Listpack::kHeaderSize);
   ReplaceInteger(heap, block, deleted_at, static_cast<int64_t>(deleted));
 }
 
@@ -129,7 +132,8 @@ void StreamLog::EraseNode(SlabHeap& heap, NodeMap::Position at) {
 
 // ---- Appending ----
 
-// As Redis decides: by the bytes of the texts, not by what they will take, and counting deleted entries.
+// As Redis decides: by the bytes of the texts, not by what they will take, and counting deleted
+// entries.
 bool StreamLog::IsTailFull(const StreamNodeHeader& header, size_t added_bytes,
                            const StreamNodeLimits& limits) const {
   const bool is_bounded = limits.bytes_max != 0 && limits.bytes_max <= kEntryBytesMax;
@@ -308,20 +312,21 @@ bool StreamLog::FirstStoredId(StreamId* id) const {
   return true;
 }
 
-// Such a tree holds one node for each key (at its end), one for each place where keys part, and one for
-// each run of bytes between those. Keys come in order, so the path from the root to the last key, as the
-// set of depths where it parts from earlier keys, is all that has to be remembered.
+// Such a tree holds one node for each key (at its end), one for each place where keys part, and one
+// for each run of bytes between those. Keys come in order, so the path from the root to the last
+// key, as the set of depths where it parts from earlier keys, is all that has to be remembered.
 size_t StreamLog::RadixNodeCount() const {
   constexpr int kKeyBytes = 16;
   NodeMap::Position at = nodes_.First();
   if (!at) return 1;
-  size_t nodes = 2;  // one run of 16 bytes and the end of the first key
+  size_t nodes = 2;    // one run of 16 bytes and the end of the first key
   uint32_t parts = 0;  // bit d: the path of the last key parts at depth d
   for (StreamId previous = nodes_.IdAt(at); (at = nodes_.Next(at)); previous = nodes_.IdAt(at)) {
     const int depth = CommonBytes(previous, nodes_.IdAt(at));
     const uint32_t above = parts & ((1u << depth) - 1);
     if ((parts >> depth & 1) == 0) {
-      // A run from the byte behind the next part above to the next part below (or the end) is cut in two.
+      // A run from the byte behind the next part above to the next part below (or the end) is cut
+      // in two.
       const uint32_t below = parts >> depth;
       const int from = above == 0 ? 0 : 32 - __builtin_clz(above);
       const int to = below == 0 ? kKeyBytes : depth + __builtin_ctz(below);

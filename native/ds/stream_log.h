@@ -1,26 +1,28 @@
 // StreamLog: the entries of a stream: nodes (stream_node.h) in an IdMap by their first id.
 //
-//   IdMap   1-0 -> [ master | entry | entry | … ]      closed: the block is exactly as large as its bytes
+//   IdMap   1-0 -> [ master | entry | entry | … ]  closed: a block as large as its bytes
 //          57-3 -> [ master | entry | … ]
-//          99-0 -> [ master | entry | free ]           the tail: grows in steps, cut to size when closed
+//          99-0 -> [ master | entry | free ]       the tail: grows in steps, cut to size when closed
 //
-// Appending writes behind the last entry of the tail, whose address and id are at hand, so that it costs
-// the bytes written and a few of the master entry. A new tail begins with room for about as many bytes as
-// its predecessor came to hold, so that a long stream copies nothing; the tail of a young stream doubles,
-// so that a million small streams do not pay 4 KiB each.
+// Appending writes behind the last entry of the tail, whose address and id are at hand, so that it
+// costs the bytes written and a few of the master entry. A new tail begins with room for about as
+// many bytes as its predecessor came to hold, so that a long stream copies nothing; the tail of a
+// young stream doubles, so that a million small streams do not pay 4 KiB each.
 //
-// Deleting marks an entry, and frees a node when its last living entry is marked; trimming frees whole
-// nodes and then, if it is to be exact, marks. Both are Redis's way to the letter, since the bytes of nodes
-// (and thereby what XINFO and DUMP show) are a function of the history. So a node may be left with no
-// living entry: trimming marks the rest of a node whose last entry was deleted before.
+// Deleting marks an entry, and frees a node when its last living entry is marked; trimming frees
+// whole nodes and then, if it is to be exact, marks. Both are Redis's way to the letter, since the
+// bytes of nodes (and thereby what XINFO and DUMP show) are a function of the history. So a node
+// may be left with no living entry: trimming marks the rest of a node whose last entry was deleted
+// before.
 //
-// There is one difference. XSETID can lead Redis to append an id that a marked entry at the end still has,
-// or a lower one, and its nodes then hold ids twice or out of order. Here such remains go first.
+// There is one difference. XSETID can lead Redis to append an id that a marked entry at the end
+// still has, or a lower one, and its nodes then hold ids twice or out of order. Here such remains
+// go first.
 //
-// Invariants: length_ is the sum of the nodes' counts; ids ascend strictly through all nodes; tail_ is the
-// block of the last node, tail_capacity_ the size of that block (a size that the heap's classes know),
-// last_stored_ the id of its last entry,
-// every other block occupies heap.Allocate(its bytes); block_bytes_ is the sum of all these.
+// Invariants: length_ is the sum of the nodes' counts; ids ascend strictly through all nodes; tail_
+// is the block of the last node, tail_capacity_ the size of that block (a size that the heap's
+// classes know), last_stored_ the id of its last entry, every other block occupies
+// heap.Allocate(its bytes); block_bytes_ is the sum of all these.
 //
 // Cursors and positions are valid until the next change.
 //
@@ -47,11 +49,11 @@ struct StreamNodeLimits {
 
 /// What to trim.
 struct StreamTrim {
-  bool by_id = false;        // drop ids below `min_id`, or all but the last `length_max`
-  bool is_exact = true;      // or whole nodes only
+  bool by_id = false;    // drop ids below `min_id`, or all but the last `length_max`
+  bool is_exact = true;  // or whole nodes only
   uint64_t length_max = 0;
   StreamId min_id;
-  uint64_t limit = 0;        // give up before more than so many are gone; 0: no limit
+  uint64_t limit = 0;  // give up before more than so many are gone; 0: no limit
 };
 
 class StreamLog {
@@ -61,14 +63,14 @@ class StreamLog {
 
   uint64_t length() const { return length_; }
   size_t node_count() const { return nodes_.size(); }
-  /// Nodes that Redis's radix tree over the same nodes would have, the root included: XINFO shows it.
-  /// O(nodes).
+  /// Nodes that Redis's radix tree over the same nodes would have, the root included: XINFO shows
+  /// it. O(nodes).
   size_t RadixNodeCount() const;
   /// Bytes in use. O(1).
   size_t memory() const { return block_bytes_ + nodes_.memory(); }
 
-  /// Appends an entry. `id` is above the ids of all living entries; `pairs` are fields and values in turn,
-  /// of at most kEntryBytesMax bytes together.
+  /// Appends an entry. `id` is above the ids of all living entries; `pairs` are fields and values
+  /// in turn, of at most kEntryBytesMax bytes together.
   void Append(SlabHeap& heap, StreamId id, std::span<const std::string_view> pairs,
               const StreamNodeLimits& limits);
   /// Deletes an entry. False: there is none with this id.
@@ -89,7 +91,8 @@ class StreamLog {
 
   // ---- Whole nodes, for RDB ----
 
-  /// Calls f(StreamId master, std::string_view bytes) for each node in order, until it returns false.
+  /// Calls f(StreamId master, std::string_view bytes) for each node in order, until it returns
+  /// false.
   template <class F>
   bool ForEachNode(F&& f) const {
     for (NodeMap::Position at = nodes_.First(); at; at = nodes_.Next(at)) {
@@ -98,8 +101,8 @@ class StreamLog {
     }
     return true;
   }
-  /// Adds a copy of a node behind all others. False, and nothing happens: the bytes are no node, or it
-  /// does not belong there. Safe on any bytes.
+  /// Adds a copy of a node behind all others. False, and nothing happens: the bytes are no node, or
+  /// it does not belong there. Safe on any bytes.
   bool AppendNode(SlabHeap& heap, StreamId master, std::string_view bytes);
 
   // ---- The whole ----
@@ -129,7 +132,8 @@ class StreamLog {
   void ReplaceInteger(SlabHeap& heap, Block* block, size_t at, int64_t value);
   void SetCounts(SlabHeap& heap, Block* block, uint64_t count, uint64_t deleted);
   void AddNode(SlabHeap& heap, StreamId id, std::span<const std::string_view> pairs);
-  bool IsTailFull(const StreamNodeHeader& header, size_t added_bytes, const StreamNodeLimits& limits) const;
+  bool IsTailFull(const StreamNodeHeader& header, size_t added_bytes,
+                  const StreamNodeLimits& limits) const;
   void GrowTail(SlabHeap& heap, size_t bytes);
   void CloseTail(SlabHeap& heap);
   void EraseNode(SlabHeap& heap, NodeMap::Position at);
@@ -166,8 +170,9 @@ class StreamCursor {
   /// Calls f(field, value) for each field of the entry, in order; at most once for each Next().
   template <class F>
   void ForEachField(F&& f);
-  /// How many entries there are from this one on (after a Next() that was true), counting no further than
-  /// to `limit`, if not 0. Nodes that lie within the range as a whole are not looked into.
+  /// How many entries there are from this one on (after a Next() that was true), counting no
+  /// further than to `limit`, if not 0. Nodes that lie within the range as a whole are not looked
+  /// into.
   uint64_t CountRest(uint64_t limit) const;
 
  private:
@@ -176,7 +181,8 @@ class StreamCursor {
   void EnterNode(NodeMap::Position at);
   bool NextForward();
   bool NextReverse();
-  /// Whether what the node has beyond the present entry, seen in the walk's direction, is in the range.
+  /// Whether what the node has beyond the present entry, seen in the walk's direction, is in the
+  /// range.
   bool IsRestInRange(NodeMap::Position at) const;
   NodeMap::Position NodeAfter(NodeMap::Position at) const {
     return is_reverse_ ? log_.nodes_.Previous(at) : log_.nodes_.Next(at);
@@ -192,7 +198,8 @@ class StreamCursor {
   StreamId master_;
   StreamNodeHeader header_;
   StreamEntry entry_;
-  size_t at_ = 0;       // forward: where the next entry starts, 0: behind entry_; reverse: end of the next
+  size_t at_ =
+      0;  // forward: where the next entry starts, 0: behind entry_; reverse: end of the next
   uint64_t passed_ = 0;  // living entries of the node that the walk has come past, entry_ included
 };
 

@@ -1,5 +1,5 @@
-// StreamLog against a naive twin (a map from ids to pairs, a trie for Redis's radix tree), and stream
-// nodes against their bytes and against hostile ones.
+// StreamLog against a naive twin (a map from ids to pairs, a trie for Redis's radix tree), and
+// stream nodes against their bytes and against hostile ones.
 #include "ds/stream_log.h"
 
 #include <algorithm>
@@ -112,7 +112,8 @@ struct Rig {
     // What an exact trim would have deleted; an approximate one deletes part of it, from the front.
     uint64_t due = 0;
     for (auto at = model.begin(); at != model.end(); ++at, due++) {
-      if (trim.by_id ? IdOf(at->first) >= trim.min_id : model.size() - due <= trim.length_max) break;
+      if (trim.by_id ? IdOf(at->first) >= trim.min_id : model.size() - due <= trim.length_max)
+        break;
     }
     if (trim.is_exact) EXPECT_EQ(gone, due);
     EXPECT_LE(gone, due);
@@ -129,7 +130,8 @@ struct Rig {
 // Compares a range both ways, with the count of what is left from a random place on.
 void CompareRange(const Rig& rig, StreamId start, StreamId end, Random& random) {
   std::vector<Model::const_iterator> expected;
-  for (auto at = rig.model.lower_bound(KeyOf(start)); at != rig.model.end() && IdOf(at->first) <= end; ++at) {
+  for (auto at = rig.model.lower_bound(KeyOf(start));
+       at != rig.model.end() && IdOf(at->first) <= end; ++at) {
     expected.push_back(at);
   }
   if (start > end) expected.clear();
@@ -302,7 +304,8 @@ TEST(stream_log_counts_the_nodes_of_a_radix_tree) {
     StreamLog log;
     std::set<std::pair<uint64_t, uint64_t>> ids;
     for (uint64_t i = 0; i < random.Below(60); i++) {
-      const uint64_t ms = random.OneIn(3) ? random.Next() : random.Below(uint64_t{1} << random.Below(40));
+      const uint64_t ms =
+          random.OneIn(3) ? random.Next() : random.Below(uint64_t{1} << random.Below(40));
       ids.insert({ms, random.OneIn(2) ? 0 : random.Below(uint64_t{1} << random.Below(64))});
     }
     ids.erase({0, 0});
@@ -328,7 +331,8 @@ constexpr std::string_view kRedisNode(
     "\x3d\x00\x00\x00\x18\x00\x02\x01\x01\x01\x01\x01\x81\x61\x02\x00\x01"
     "\x02\x01\x00\x01\x00\x01\x01\x01\x04\x01"
     "\x03\x01\x00\x01\x01\x01\x02\x01\x04\x01"
-    "\x00\x01\x01\x01\xdf\xff\x02\x02\x01\x81\x62\x02\x81\x78\x02\x81\x61\x02\xc1\x2c\x02\x08\x01\xff",
+    "\x00\x01\x01\x01\xdf\xff\x02\x02\x01\x81\x62\x02\x81\x78\x02\x81\x61\x02\xc1\x2c\x02\x08\x01"
+    "\xff",
     61);
 
 TEST(stream_node_bytes_are_those_of_redis) {
@@ -364,16 +368,16 @@ std::string With(size_t at, uint8_t byte) {
 
 TEST(stream_node_validation_sees_what_is_wrong) {
   EXPECT_TRUE(IsValid(std::string(kRedisNode)));
-  EXPECT_FALSE(IsValid(With(6, 1)));    // count
-  EXPECT_FALSE(IsValid(With(8, 2)));    // deleted
-  EXPECT_FALSE(IsValid(With(10, 2)));   // number of fields
-  EXPECT_FALSE(IsValid(With(15, 1)));   // the master entry's end
-  EXPECT_FALSE(IsValid(With(17, 3)));   // a flag that the counts do not know of
-  EXPECT_FALSE(IsValid(With(17, 4)));   // an unknown flag
-  EXPECT_FALSE(IsValid(With(17, 0)));   // no fields of the master's
-  EXPECT_FALSE(IsValid(With(25, 5)));   // number of elements
-  EXPECT_FALSE(IsValid(With(31, 0)));   // the same id twice
-  EXPECT_FALSE(IsValid(With(4, 25)));   // the listpack's own count
+  EXPECT_FALSE(IsValid(With(6, 1)));   // count
+  EXPECT_FALSE(IsValid(With(8, 2)));   // deleted
+  EXPECT_FALSE(IsValid(With(10, 2)));  // number of fields
+  EXPECT_FALSE(IsValid(With(15, 1)));  // the master entry's end
+  EXPECT_FALSE(IsValid(With(17, 3)));  // a flag that the counts do not know of
+  EXPECT_FALSE(IsValid(With(17, 4)));  // an unknown flag
+  EXPECT_FALSE(IsValid(With(17, 0)));  // no fields of the master's
+  EXPECT_FALSE(IsValid(With(25, 5)));  // number of elements
+  EXPECT_FALSE(IsValid(With(31, 0)));  // the same id twice
+  EXPECT_FALSE(IsValid(With(4, 25)));  // the listpack's own count
   StreamNodeFacts facts;
   EXPECT_TRUE(ValidateStreamNode(kRedisNode, {1, 1}, &facts));
   EXPECT_EQ(facts.count, 2u);
@@ -391,14 +395,16 @@ TEST(stream_node_validation_survives_anything) {
       bytes[random.Below(bytes.size())] = static_cast<char>(random.Next());
     }
     if (random.OneIn(4)) bytes.resize(random.Below(bytes.size() + 1));
-    if (random.OneIn(2) && bytes.size() >= 4) StoreLittle32(bytes.data(), static_cast<uint32_t>(bytes.size()));
+    if (random.OneIn(2) && bytes.size() >= 4)
+      StoreLittle32(bytes.data(), static_cast<uint32_t>(bytes.size()));
     if (!IsValid(bytes)) continue;
     SlabHeap heap;
     StreamLog log;
     EXPECT_TRUE(log.AppendNode(heap, {1, 1}, bytes));
     log.Validate();
     uint64_t seen = 0;
-    for (StreamCursor cursor(log, StreamId::Min(), StreamId::Max(), random.OneIn(2)); cursor.Next();) {
+    for (StreamCursor cursor(log, StreamId::Min(), StreamId::Max(), random.OneIn(2));
+         cursor.Next();) {
       PairsOf(cursor);
       seen++;
     }

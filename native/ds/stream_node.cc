@@ -7,8 +7,8 @@ namespace sherd::ds {
 
 namespace {
 
-// Elements of an entry besides fields and values: flags and the two parts of the id; and the number of
-// fields, if it has its own.
+// Elements of an entry besides fields and values: flags and the two parts of the id; and the number
+// of fields, if it has its own.
 constexpr uint64_t kOwnElements = 3;
 
 uint64_t ElementCount(uint64_t field_count, bool has_master_fields) {
@@ -42,7 +42,8 @@ void FinishBlock(uint8_t* data, uint8_t* end, size_t added) {
   const size_t count = LoadLittle16(data + 4);
   if (count == Listpack::kCountUnknown) return;
   const size_t total = count + added;
-  StoreLittle16(data + 4, static_cast<uint16_t>(total < Listpack::kCountUnknown ? total : Listpack::kCountUnknown));
+  StoreLittle16(data + 4, static_cast<uint16_t>(
+                              total < Listpack::kCountUnknown ? total : Listpack::kCountUnknown));
 }
 
 bool IsText(PackedValue value, std::string_view text) {
@@ -68,7 +69,8 @@ StreamNodeHeader StreamNodeHeader::Read(const uint8_t* data) {
   return header;
 }
 
-StreamEntry StreamEntry::Read(const uint8_t* data, const StreamNodeHeader& header, StreamId master, size_t at) {
+StreamEntry StreamEntry::Read(const uint8_t* data, const StreamNodeHeader& header, StreamId master,
+                              size_t at) {
   StreamEntry entry;
   entry.at = at;
   const int64_t flags = ReadInteger(data, &at);
@@ -88,7 +90,8 @@ size_t PreviousStreamEntry(const uint8_t* data, const StreamNodeHeader& header, 
   const Listpack pack(const_cast<uint8_t*>(data));
   size_t position = pack.Previous(at);
   size_t after = position;
-  for (int64_t count = ReadInteger(data, &after); count > 0; count--) position = pack.Previous(position);
+  for (int64_t count = ReadInteger(data, &after); count > 0; count--)
+    position = pack.Previous(position);
   return position;
 }
 
@@ -151,8 +154,8 @@ void AppendStreamEntry(uint8_t* data, StreamId difference, bool has_master_field
 
 namespace {
 
-// Reads elements of a listpack that is known to be well-formed, but may end anywhere. After the end all
-// reads fail.
+// Reads elements of a listpack that is known to be well-formed, but may end anywhere. After the end
+// all reads fail.
 class CheckedReader {
  public:
   explicit CheckedReader(const uint8_t* data) : data_(data) {}
@@ -191,7 +194,8 @@ class CheckedReader {
 };
 
 // Reads one entry. False: something is wrong with it.
-bool CheckEntry(CheckedReader& reader, uint64_t master_fields, StreamId master, StreamNodeFacts* facts) {
+bool CheckEntry(CheckedReader& reader, uint64_t master_fields, StreamId master,
+                StreamNodeFacts* facts) {
   const int64_t flags = reader.SmallInteger();
   const int64_t ms = reader.Integer();
   const int64_t seq = reader.Integer();

@@ -1,20 +1,20 @@
-// Stream node: some entries of a stream in one listpack, in Redis's own format, so that nodes go into RDB
-// files and DUMP payloads as they lie in memory.
+// Stream node: some entries of a stream in one listpack, in Redis's own format, so that nodes go
+// into RDB files and DUMP payloads as they lie in memory.
 //
 //   master:  count | deleted | field count | field … | 0
-//   entry:   flags | ms - master ms | seq - master seq | values …                         | elements
-//            flags | ms - master ms | seq - master seq | field count | field, value …     | elements
+//   entry:   flags | ms - master ms | seq - master seq | values …                     | elements
+//            flags | ms - master ms | seq - master seq | field count | field, value … | elements
 //
-// Each word is one element of the listpack. The master id is the id of the first entry, and the key of the
-// node. `count` are the living entries, `deleted` those that are only marked. `flags` is 1 for deleted
-// plus 2 for "has the master's fields"; `elements`, the number of elements of the entry without itself,
-// is how one walks towards the front. Differences of ids are 64-bit and wrap.
+// Each word is one element of the listpack. The master id is the id of the first entry, and the key
+// of the node. `count` are the living entries, `deleted` those that are only marked. `flags` is 1
+// for deleted plus 2 for "has the master's fields"; `elements`, the number of elements of the entry
+// without itself, is how one walks towards the front. Differences of ids are 64-bit and wrap.
 //
-// What is here reads and checks such blocks and appends to them; which block, and where it lives, is
-// StreamLog's business (stream_log.h).
+// What is here reads and checks such blocks and appends to them; which block, and where it lives,
+// is StreamLog's business (stream_log.h).
 //
-// Bytes from outside must pass ValidateStreamNode before any other function sees them: it proves all that
-// the readers rely on, so that they need no checks of their own.
+// Bytes from outside must pass ValidateStreamNode before any other function sees them: it proves
+// all that the readers rely on, so that they need no checks of their own.
 //
 // Thread: the owner's. Nothing here owns memory.
 #pragma once
@@ -31,8 +31,8 @@ namespace sherd::ds {
 
 enum StreamFlag : uint8_t { kEntryDeleted = 1, kEntryHasMasterFields = 2 };
 
-/// Reads the element at `*at` and steps behind it. Small integers and short strings, which most are, are
-/// decoded here.
+/// Reads the element at `*at` and steps behind it. Small integers and short strings, which most
+/// are, are decoded here.
 inline PackedValue ReadElement(const uint8_t* data, size_t* at) {
   const uint8_t* p = data + *at;
   PackedValue value;
@@ -54,7 +54,9 @@ inline PackedValue ReadElement(const uint8_t* data, size_t* at) {
   return value;
 }
 
-inline int64_t ReadInteger(const uint8_t* data, size_t* at) { return ReadElement(data, at).integer; }
+inline int64_t ReadInteger(const uint8_t* data, size_t* at) {
+  return ReadElement(data, at).integer;
+}
 
 inline void SkipElements(const uint8_t* data, size_t* at, uint64_t count) {
   const Listpack pack(const_cast<uint8_t*>(data));
@@ -82,7 +84,8 @@ struct StreamEntry {
   bool is_deleted = false;
   bool has_master_fields = false;
 
-  static StreamEntry Read(const uint8_t* data, const StreamNodeHeader& header, StreamId master, size_t at);
+  static StreamEntry Read(const uint8_t* data, const StreamNodeHeader& header, StreamId master,
+                          size_t at);
   /// The position of what follows the entry whose fields and values end at `at`.
   static size_t EndFrom(const uint8_t* data, size_t at) {
     SkipElements(data, &at, 1);
@@ -103,15 +106,16 @@ size_t PreviousStreamEntry(const uint8_t* data, const StreamNodeHeader& header, 
 
 /// Bytes that a new node with this one entry takes.
 size_t NewStreamNodeSize(std::span<const std::string_view> pairs);
-/// Writes a node with one entry, whose id is the node's master id. `pairs`: field, value, field, value…
-/// `data` has room for NewStreamNodeSize() bytes.
+/// Writes a node with one entry, whose id is the node's master id. `pairs`: field, value, field,
+/// value… `data` has room for NewStreamNodeSize() bytes.
 void WriteNewStreamNode(uint8_t* data, std::span<const std::string_view> pairs);
 
 /// Whether the entry's fields are the master's, in the same order.
 bool HasMasterFields(const uint8_t* data, const StreamNodeHeader& header,
                      std::span<const std::string_view> pairs);
 /// Bytes that AppendStreamEntry adds to a node, not counting that the element `count` may grow.
-size_t StreamEntrySize(StreamId difference, bool has_master_fields, std::span<const std::string_view> pairs);
+size_t StreamEntrySize(StreamId difference, bool has_master_fields,
+                       std::span<const std::string_view> pairs);
 /// An upper bound of it that costs less to know.
 inline size_t StreamEntrySizeMax(std::span<const std::string_view> pairs) {
   size_t size = 5 * Listpack::ElementSizeMax(0);
@@ -131,9 +135,9 @@ struct StreamNodeFacts {
   StreamId last;
 };
 
-/// Whether `bytes` are a node with this master id in every detail: a well-formed listpack; counts that
-/// are true; known flags; every entry complete, with the right number of elements; ids that ascend from
-/// `master` on; and at least one entry. Safe on any bytes. O(n).
+/// Whether `bytes` are a node with this master id in every detail: a well-formed listpack; counts
+/// that are true; known flags; every entry complete, with the right number of elements; ids that
+/// ascend from `master` on; and at least one entry. Safe on any bytes. O(n).
 bool ValidateStreamNode(std::string_view bytes, StreamId master, StreamNodeFacts* facts = nullptr);
 
 }  // namespace sherd::ds

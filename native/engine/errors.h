@@ -18,7 +18,6 @@ inline constexpr std::string_view kOverflow = "ERR increment or decrement would 
 inline constexpr std::string_view kStringTooLong =
     "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
 inline constexpr std::string_view kNoAuth = "NOAUTH Authentication required.";
-inline constexpr std::string_view kNoValues = "ERR NOVALUES option can only be used in HSCAN";
 inline constexpr std::string_view kInvalidCursor = "ERR invalid cursor";
 
 }  // namespace sherd::engine::errors

@@ -36,7 +36,8 @@ struct ScoreText {
   size_t size;
   explicit ScoreText(double score) {
     int64_t integer;
-    size = DoubleToInt64(score, &integer) ? FormatInt64(integer, bytes) : FormatDouble(score, bytes);
+    size =
+        DoubleToInt64(score, &integer) ? FormatInt64(integer, bytes) : FormatDouble(score, bytes);
   }
   std::string_view view() const { return {bytes, size}; }
 };
@@ -68,9 +69,9 @@ void ChangePackedScore(SlabHeap& heap, Listpack* pack, Listpack::Position at, do
   const Listpack::Position score_at = pack->Next(at);
   const Listpack::Position next = pack->Next(score_at);
   const Listpack::Position before = pack->Previous(at);
-  const bool stays = (next == Listpack::kNone || IsBefore(*pack, next, score, member)) &&
-                     (before == Listpack::kNone ||
-                      !IsBefore(*pack, pack->Previous(before), score, member));
+  const bool stays =
+      (next == Listpack::kNone || IsBefore(*pack, next, score, member)) &&
+      (before == Listpack::kNone || !IsBefore(*pack, pack->Previous(before), score, member));
   if (stays) return pack->Replace(heap, score_at, ScoreText(score).view());
   pack->Erase(heap, at, 2);
   InsertPair(heap, pack, score, member);
@@ -113,10 +114,12 @@ RankRange PackedRangeByText(Listpack pack, const TextRange& range, bool reverse)
   RankRange found;
   if (!reverse) {
     Listpack::Position at = first;
-    for (; at != Listpack::kNone && !AllowsMin(range.min, text_at(at)); at = pack.Next(pack.Next(at))) {
+    for (; at != Listpack::kNone && !AllowsMin(range.min, text_at(at));
+         at = pack.Next(pack.Next(at))) {
       found.start++;
     }
-    for (; at != Listpack::kNone && AllowsMax(range.max, text_at(at)); at = pack.Next(pack.Next(at))) {
+    for (; at != Listpack::kNone && AllowsMax(range.max, text_at(at));
+         at = pack.Next(pack.Next(at))) {
       found.count++;
     }
     return found;
@@ -128,7 +131,8 @@ RankRange PackedRangeByText(Listpack pack, const TextRange& range, bool reverse)
   size_t end = pack.count() / 2;
   Listpack::Position at = last;
   for (; at != Listpack::kNone && !AllowsMax(range.max, text_at(at)); at = step_back(at)) end--;
-  for (; at != Listpack::kNone && AllowsMin(range.min, text_at(at)); at = step_back(at)) found.count++;
+  for (; at != Listpack::kNone && AllowsMin(range.min, text_at(at)); at = step_back(at))
+    found.count++;
   found.start = end - found.count;
   return found;
 }
@@ -141,7 +145,8 @@ void RemovePairs(SlabHeap& heap, Entry& entry, RankRange range) {
 
 // ---- Skiplists ----
 
-void InsertNode(SlabHeap& heap, SortedSet& set, uint64_t hash, double score, std::string_view member) {
+void InsertNode(SlabHeap& heap, SortedSet& set, uint64_t hash, double score,
+                std::string_view member) {
   ScoreNode* node = ScoreNode::Create(heap, score, member);
   set.table.Insert(hash, node);
   set.tree.Insert(heap, node);
@@ -211,7 +216,9 @@ AddOutcome AddNode(SlabHeap& heap, Entry& entry, double* score, std::string_view
 
 // ---- Making ----
 
-SortedSet* SortedSet::Create(SlabHeap& heap) { return new (heap.Allocate(sizeof(SortedSet))) SortedSet(&heap); }
+SortedSet* SortedSet::Create(SlabHeap& heap) {
+  return new (heap.Allocate(sizeof(SortedSet))) SortedSet(&heap);
+}
 
 void SortedSet::Destroy(SlabHeap& heap, SortedSet* set) {
   set->~SortedSet();
@@ -440,7 +447,8 @@ SortedSet* SetAt(uint64_t payload) { return reinterpret_cast<SortedSet*>(payload
 Listpack PackAt(uint64_t payload) { return Listpack(reinterpret_cast<uint8_t*>(payload)); }
 
 bool FreeSlice(SlabHeap& heap, Encoding encoding, uint64_t* payload, size_t max_elements) {
-  if (encoding != Encoding::kListPack) return SortedSet::FreeSlice(heap, SetAt(*payload), max_elements);
+  if (encoding != Encoding::kListPack)
+    return SortedSet::FreeSlice(heap, SetAt(*payload), max_elements);
   PackAt(*payload).Free(heap);
   return true;
 }
@@ -474,14 +482,16 @@ size_t Memory(Encoding encoding, uint64_t payload, size_t samples) {
     node_bytes += SlabHeap::GoodSize(ScoreNode::SizeFor(at.member().size()));
   }
   if (sampled > 0 && sampled < size) {
-    node_bytes = static_cast<size_t>(static_cast<double>(node_bytes) / static_cast<double>(sampled) *
-                                     static_cast<double>(size));
+    node_bytes = static_cast<size_t>(static_cast<double>(node_bytes) /
+                                     static_cast<double>(sampled) * static_cast<double>(size));
   }
-  return SlabHeap::GoodSize(sizeof(SortedSet)) + set.table.memory() + set.tree.memory() + node_bytes;
+  return SlabHeap::GoodSize(sizeof(SortedSet)) + set.table.memory() + set.tree.memory() +
+         node_bytes;
 }
 
 size_t Length(Encoding encoding, uint64_t payload) {
-  return encoding == Encoding::kListPack ? PackAt(payload).count() / 2 : SetAt(payload)->tree.size();
+  return encoding == Encoding::kListPack ? PackAt(payload).count() / 2
+                                         : SetAt(payload)->tree.size();
 }
 
 void Validate(Encoding encoding, uint64_t payload) {

@@ -43,7 +43,9 @@ struct ScoreNodePolicy {
   using Entry = ds::ScoreNode;
   using Key = std::string_view;
   static uint64_t Hash(const Entry* node) { return HashKey(node->member()); }
-  static bool Equals(const Entry* node, std::string_view member) { return node->member() == member; }
+  static bool Equals(const Entry* node, std::string_view member) {
+    return node->member() == member;
+  }
 };
 using ScoreTable = ds::HashTable<ScoreNodePolicy>;
 
@@ -97,18 +99,18 @@ struct TextRange {
 
 /// Conditions of ZADD.
 enum AddFlag : uint32_t {
-  kAddIfMissing = 1,  // NX
-  kAddIfExists = 2,   // XX
-  kAddIfGreater = 4,  // GT
-  kAddIfLess = 8,     // LT
-  kAddIncrement = 16, // INCR
+  kAddIfMissing = 1,   // NX
+  kAddIfExists = 2,    // XX
+  kAddIfGreater = 4,   // GT
+  kAddIfLess = 8,      // LT
+  kAddIncrement = 16,  // INCR
 };
 enum class AddOutcome : uint8_t {
   kAdded,
   kUpdated,
-  kUnchanged,  // the member had this score
-  kSkipped,    // the conditions forbid it
-  kNotANumber, // inf - inf
+  kUnchanged,   // the member had this score
+  kSkipped,     // the conditions forbid it
+  kNotANumber,  // inf - inf
 };
 
 // ---- Making ----
@@ -179,7 +181,9 @@ class SortedSetBuilder {
   size_t size() const { return items_.size(); }
   void Reserve(size_t members) { items_.reserve(members); }
   /// Adds a member. False: it is there already, and keeps its score.
-  bool Add(std::string_view member, double score) { return AddHashed(member, HashKey(member), score); }
+  bool Add(std::string_view member, double score) {
+    return AddHashed(member, HashKey(member), score);
+  }
   /// Adds a member, or calls combine(double* score) with the score it has.
   template <class Combine>
   void AddOrCombine(std::string_view member, uint64_t hash, double score, Combine&& combine);

@@ -65,9 +65,8 @@ void Fixture::Compare() {
     return true;
   });
   EXPECT_EQ(i, expected.size());
-  VisitRange(*entry, {0, i}, true, [&](std::string_view member, double) {
-    EXPECT_TRUE(member == expected[--i].second);
-  });
+  VisitRange(*entry, {0, i}, true,
+             [&](std::string_view member, double) { EXPECT_TRUE(member == expected[--i].second); });
   for (i = 0; i < expected.size(); i++) {
     size_t rank;
     double score;
@@ -96,14 +95,14 @@ double RandomScore(Random& random) {
 }
 
 void RandomStep(Fixture& f, Random& random) {
-  const std::string member =
-      random.OneIn(3) ? std::to_string(random.Between(-20, 60)) : "m" + std::to_string(random.Below(60));
+  const std::string member = random.OneIn(3) ? std::to_string(random.Between(-20, 60))
+                                             : "m" + std::to_string(random.Below(60));
   const auto known = f.model.find(member);
   const uint64_t dice = random.Below(10);
   if (dice < 6) {
     const double score = RandomScore(random);
     const AddOutcome outcome = f.Add(score, member);
-    EXPECT_TRUE(outcome == (known == f.model.end() ? AddOutcome::kAdded
+    EXPECT_TRUE(outcome == (known == f.model.end()   ? AddOutcome::kAdded
                             : known->second == score ? AddOutcome::kUnchanged
                                                      : AddOutcome::kUpdated));
     f.model[member] = score;
@@ -178,8 +177,17 @@ TEST(sorted_set_listpack_has_the_bytes_of_redis) {
   f.Add(-0.0, "a");
   f.Add(300, "7");
   // "a" 0 "b" "1.5" 7 300
-  const std::string expected = std::string("\x19\0\0\0\6\0", 6) + "\x81" "a\2" + std::string("\0\1", 2) +
-                               "\x81" "b\2" "\x83" "1.5\4" "\7\1" "\xc1\x2c\2" "\xff";
+  const std::string expected = std::string("\x19\0\0\0\6\0", 6) +
+                               "\x81"
+                               "a\2" +
+                               std::string("\0\1", 2) +
+                               "\x81"
+                               "b\2"
+                               "\x83"
+                               "1.5\4"
+                               "\7\1"
+                               "\xc1\x2c\2"
+                               "\xff";
   EXPECT_EQ(f.entry->listpack().view(), std::string_view(expected));
 }
 

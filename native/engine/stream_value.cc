@@ -44,7 +44,8 @@ bool FreeGroupSlice(SlabHeap& heap, StreamGroup* group, size_t max_elements) {
   }
   while (freed < max_elements && !group->consumers.is_empty()) {
     StreamConsumer* consumer = group->consumers.last();
-    while (freed < max_elements && consumer->pel.DismantleLeaf(heap, [](StreamNack*) {})) freed += 8;
+    while (freed < max_elements && consumer->pel.DismantleLeaf(heap, [](StreamNack*) {}))
+      freed += 8;
     if (!consumer->pel.is_empty()) break;
     group->consumers.Erase(heap, consumer);
     FreeNamed(heap, consumer);
@@ -102,7 +103,8 @@ void ValidateGroup(const StreamGroup& group) {
 
 // ---- Groups ----
 
-StreamConsumer* StreamGroup::AddConsumer(SlabHeap& heap, std::string_view consumer_name, int64_t now_ms) {
+StreamConsumer* StreamGroup::AddConsumer(SlabHeap& heap, std::string_view consumer_name,
+                                         int64_t now_ms) {
   StreamConsumer* consumer = NewNamed<StreamConsumer>(heap, consumer_name);
   consumer->seen_time_ms = now_ms;
   consumers.Insert(heap, consumer);
@@ -135,7 +137,8 @@ void StreamGroup::Assign(SlabHeap& heap, StreamId id, StreamNack* nack, StreamCo
   CHECK(consumer->pel.Insert(heap, id, nack));
 }
 
-StreamNack* StreamGroup::Deliver(SlabHeap& heap, StreamConsumer* consumer, StreamId id, int64_t now_ms) {
+StreamNack* StreamGroup::Deliver(SlabHeap& heap, StreamConsumer* consumer, StreamId id,
+                                 int64_t now_ms) {
   StreamNack* nack = AddNack(heap, id, now_ms, 1);
   if (nack == nullptr) {  // XGROUP SETID went back: somebody has it already
     nack = pel.Get(id);
@@ -155,7 +158,8 @@ bool StreamGroup::Acknowledge(SlabHeap& heap, StreamId id) {
   return true;
 }
 
-StreamGroup* Stream::AddGroup(SlabHeap& heap, std::string_view name, StreamId id, int64_t entries_read) {
+StreamGroup* Stream::AddGroup(SlabHeap& heap, std::string_view name, StreamId id,
+                              int64_t entries_read) {
   StreamGroup* group = NewNamed<StreamGroup>(heap, name);
   group->last_id = id;
   group->entries_read = entries_read;
@@ -208,7 +212,8 @@ uint64_t Stream::Trim(SlabHeap& heap, const ds::StreamTrim& trim) {
 
 // ---- Counters ----
 
-// Whether XDEL may have deleted an entry with an id of `id` or above that is not before the first one.
+// Whether XDEL may have deleted an entry with an id of `id` or above that is not before the first
+// one.
 bool Stream::HasDeletedFrom(StreamId id) const {
   if (log.length() == 0 || max_deleted_id.is_zero()) return false;
   return first_id <= max_deleted_id && id <= max_deleted_id;
@@ -242,7 +247,8 @@ bool Stream::Lag(const StreamGroup& group, int64_t* lag) const {
   *lag = 0;
   if (entries_added == 0) return true;
   int64_t read = group.entries_read;
-  if (read == StreamGroup::kUnknown || HasDeletedFrom(group.last_id)) read = CountUpTo(group.last_id);
+  if (read == StreamGroup::kUnknown || HasDeletedFrom(group.last_id))
+    read = CountUpTo(group.last_id);
   *lag = static_cast<int64_t>(entries_added - static_cast<uint64_t>(read));
   return read != StreamGroup::kUnknown;
 }
@@ -322,7 +328,8 @@ bool StreamBuilder::SetIds(const Ids& ids) {
   return true;
 }
 
-StreamGroup* StreamBuilder::AddGroup(std::string_view name, StreamId last_id, int64_t entries_read) {
+StreamGroup* StreamBuilder::AddGroup(std::string_view name, StreamId last_id,
+                                     int64_t entries_read) {
   if (stream_->FindGroup(name) != nullptr || entries_read < StreamGroup::kUnknown) return nullptr;
   return stream_->AddGroup(heap_, name, last_id, entries_read);
 }
@@ -334,8 +341,8 @@ bool StreamBuilder::AddPending(StreamGroup* group, StreamId id, int64_t delivery
   return true;
 }
 
-StreamConsumer* StreamBuilder::AddConsumer(StreamGroup* group, std::string_view name, int64_t seen_time_ms,
-                                           int64_t active_time_ms) {
+StreamConsumer* StreamBuilder::AddConsumer(StreamGroup* group, std::string_view name,
+                                           int64_t seen_time_ms, int64_t active_time_ms) {
   if (group->FindConsumer(name) != nullptr) return nullptr;
   StreamConsumer* consumer = group->AddConsumer(heap_, name, seen_time_ms);
   consumer->active_time_ms = active_time_ms;
@@ -383,7 +390,9 @@ uint64_t CloneStream(SlabHeap& heap, Encoding, uint64_t payload) {
   return reinterpret_cast<uint64_t>(FromPayload(payload)->Clone(heap));
 }
 
-size_t StreamMemory(Encoding, uint64_t payload, size_t samples) { return FromPayload(payload)->Memory(samples); }
+size_t StreamMemory(Encoding, uint64_t payload, size_t samples) {
+  return FromPayload(payload)->Memory(samples);
+}
 size_t StreamLength(Encoding, uint64_t payload) { return FromPayload(payload)->length(); }
 void ValidateStream(Encoding, uint64_t payload) { FromPayload(payload)->Validate(); }
 

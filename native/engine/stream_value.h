@@ -2,15 +2,15 @@
 //
 //   Stream ── log: the entries (ds/stream_log.h)
 //          ├─ ids and counters that outlive entries
-//          └─ groups by name ── StreamGroup ── pel:       id -> StreamNack   everything not acknowledged
-//                                           └─ consumers by name ── StreamConsumer ── pel: id -> StreamNack
+//          └─ groups by name ── StreamGroup ── pel: id -> StreamNack, all that is not acknowledged
+//                                           └─ consumers by name ── StreamConsumer ── pel: the same
 //
-// A StreamNack is an entry that was delivered and not acknowledged; the group's list and its consumer's
-// list share it, and it knows its consumer.
+// A StreamNack is an entry that was delivered and not acknowledged; the group's list and its
+// consumer's list share it, and it knows its consumer.
 //
 // Invariants: every nack is in its group's pel and in the pel of exactly the consumer it names; a
-// consumer's pel holds nothing else. first_id is the id of the first living entry, 0-0 without one; last_id
-// is at or above the id of every living entry. entries_read of a group is -1 when unknown.
+// consumer's pel holds nothing else. first_id is the id of the first living entry, 0-0 without one;
+// last_id is at or above the id of every living entry. entries_read of a group is -1 when unknown.
 //
 // All counters and rules of "lag" and "entries-read" are Redis 7.2's.
 //
@@ -56,15 +56,17 @@ struct StreamConsumer {
 struct StreamGroup {
   static constexpr int64_t kUnknown = -1;
 
-  StreamId last_id;                     // last entry delivered to anybody
-  int64_t entries_read = kUnknown;      // entries of the stream's life up to last_id
-  ds::IdMap<StreamNack> pel;            // owns the nacks
+  StreamId last_id;                 // last entry delivered to anybody
+  int64_t entries_read = kUnknown;  // entries of the stream's life up to last_id
+  ds::IdMap<StreamNack> pel;        // owns the nacks
   ds::NameIndex<StreamConsumer> consumers;
   size_t name_size = 0;
 
   std::string_view name() const { return {reinterpret_cast<const char*>(this + 1), name_size}; }
 
-  StreamConsumer* FindConsumer(std::string_view consumer_name) const { return consumers.Find(consumer_name); }
+  StreamConsumer* FindConsumer(std::string_view consumer_name) const {
+    return consumers.Find(consumer_name);
+  }
   /// Adds a consumer whose name is new, seen now.
   StreamConsumer* AddConsumer(SlabHeap& heap, std::string_view consumer_name, int64_t now_ms);
   /// Deletes a consumer with all that it has not acknowledged.
@@ -73,7 +75,8 @@ struct StreamGroup {
   /// Notes that an entry was delivered to a consumer: for the first time, whoever had it before.
   StreamNack* Deliver(SlabHeap& heap, StreamConsumer* consumer, StreamId id, int64_t now_ms);
   /// Makes a nack that no consumer has yet: the caller assigns it.
-  StreamNack* AddNack(SlabHeap& heap, StreamId id, int64_t delivery_time_ms, uint64_t delivery_count);
+  StreamNack* AddNack(SlabHeap& heap, StreamId id, int64_t delivery_time_ms,
+                      uint64_t delivery_count);
   /// Gives a nack of this group to another consumer.
   void Assign(SlabHeap& heap, StreamId id, StreamNack* nack, StreamConsumer* consumer);
   /// Forgets an entry. False: it was not pending.
@@ -82,7 +85,7 @@ struct StreamGroup {
 
 struct Stream {
   ds::StreamLog log;
-  StreamId last_id;         // of the newest entry there ever was
+  StreamId last_id;  // of the newest entry there ever was
   StreamId first_id;
   StreamId max_deleted_id;  // highest id that XDEL deleted
   uint64_t entries_added = 0;
@@ -114,8 +117,8 @@ struct Stream {
   /// Entries that the group has not been given yet. False: unknown.
   bool Lag(const StreamGroup& group, int64_t* lag) const;
 
-  /// Bytes in use; of each group's consumers at most `samples` are looked at and the rest is estimated
-  /// from them, 0: all.
+  /// Bytes in use; of each group's consumers at most `samples` are looked at and the rest is
+  /// estimated from them, 0: all.
   size_t Memory(size_t samples) const;
   void Validate() const;
 
@@ -129,8 +132,8 @@ inline Stream& StreamOf(const Entry& entry) {
   return *reinterpret_cast<Stream*>(entry.payload());
 }
 
-/// Calls f(StreamId id, ds::StreamCursor& cursor) for each living entry in order, until it returns false;
-/// cursor.ForEachField(f) gives fields and values.
+/// Calls f(StreamId id, ds::StreamCursor& cursor) for each living entry in order, until it returns
+/// false; cursor.ForEachField(f) gives fields and values.
 template <class F>
 bool ForEachStreamEntry(const Entry& entry, F&& f) {
   ds::StreamCursor cursor(StreamOf(entry).log, StreamId::Min(), StreamId::Max(), false);
@@ -140,9 +143,9 @@ bool ForEachStreamEntry(const Entry& entry, F&& f) {
   return true;
 }
 
-/// Builds a stream from what somebody else says it is (RESTORE, RDB). Every function refuses what would
-/// make no sound stream and returns false or null; the caller then gives up, and all is freed. Safe on any
-/// bytes.
+/// Builds a stream from what somebody else says it is (RESTORE, RDB). Every function refuses what
+/// would make no sound stream and returns false or null; the caller then gives up, and all is
+/// freed. Safe on any bytes.
 ///
 ///   StreamBuilder builder(heap);
 ///   if (!builder.AddNode(id, bytes)) return …        for each node, in order
@@ -171,13 +174,16 @@ class StreamBuilder {
   StreamBuilder(const StreamBuilder&) = delete;
   StreamBuilder& operator=(const StreamBuilder&) = delete;
 
-  bool AddNode(StreamId master, std::string_view bytes) { return stream_->log.AppendNode(heap_, master, bytes); }
+  bool AddNode(StreamId master, std::string_view bytes) {
+    return stream_->log.AppendNode(heap_, master, bytes);
+  }
   bool SetIds(const Ids& ids);
   /// As Stream::CountUpTo, for formats that do not say how far a group has read.
   int64_t CountUpTo(StreamId id) const { return stream_->CountUpTo(id); }
   /// `entries_read` -1: unknown. Null: the name is taken.
   StreamGroup* AddGroup(std::string_view name, StreamId last_id, int64_t entries_read);
-  bool AddPending(StreamGroup* group, StreamId id, int64_t delivery_time_ms, uint64_t delivery_count);
+  bool AddPending(StreamGroup* group, StreamId id, int64_t delivery_time_ms,
+                  uint64_t delivery_count);
   StreamConsumer* AddConsumer(StreamGroup* group, std::string_view name, int64_t seen_time_ms,
                               int64_t active_time_ms);
   bool AssignPending(StreamGroup* group, StreamConsumer* consumer, StreamId id);

@@ -10,7 +10,7 @@
 //
 // CHECKed: a sample as it is gets accepted. What is accepted can be walked, read and written by every
 // command of its type, and all structures are sound before and after. Its DUMP, in whatever version, is
-// accepted and has the same digest and encoding. No payload takes a second of processor time. FLUSHALL
+// accepted and has the same digest, and in the versions of 7.2 and later the same encoding. No payload takes a second of processor time. FLUSHALL
 // gives every byte back.
 #include <ctime>
 
@@ -61,7 +61,7 @@ constexpr const char* kListCommands[] = {
     "LPOS k $1 RANK -1 COUNT 0", "LPUSH k new 12 $0", "RPUSH k new -70000", "LINSERT k BEFORE $0 x",
     "LINSERT k AFTER $1 4095", "LSET k # changed", "LSET k -# 7", "LREM k 0 $0", "LREM k -1 $1",
     "LTRIM k # -2", "LPOP k", "RPOP k 2", "LPOP k 1000", "LMOVE k d LEFT RIGHT", "LMOVE k k RIGHT LEFT",
-    "LMPOP 1 k RIGHT COUNT 2", "RPOPLPUSH k k", "LPUSHX k @", "DEBUG QUICKLIST k",
+    "LMPOP 1 k RIGHT COUNT 2", "RPOPLPUSH k k", "LPUSHX k @",
 };
 
 constexpr const char* kSetCommands[] = {
@@ -210,7 +210,7 @@ class Exercise {
     return RestorePayload(key, payload);
   }
   /// The dump of what was restored is accepted and means the same.
-  void CheckRoundTrip();
+  void CheckRoundTrip(bool has_expiring_fields);
   void RunCommands();
 
  private:
@@ -235,18 +235,24 @@ class Exercise {
   Words elements_;
 };
 
-void Exercise::CheckRoundTrip() {
+void Exercise::CheckRoundTrip(bool has_expiring_fields) {
   const std::string digest = Run("DEBUG DIGEST-VALUE k");
   const std::string encoding = Run("OBJECT ENCODING k");
   const Words dump = BulkStrings(Run("DUMP k"));
-  CHECK(dump.size() == 1);
+  if (dump.empty()) {
+    // A hash of which all fields have expired is gone when somebody looks.
+    CHECK_MSG(Run("EXISTS k") == ":0\r\n", "a key that cannot be dumped");
+    return;
+  }
   CHECK_MSG(RestorePayload("d", dump[0]), "our own dump is refused");
   CHECK_MSG(Run("DEBUG DIGEST-VALUE d") == digest, "our own dump is another value");
-  // Before version 10 a list is its elements; what the nodes were has gone.
-  const bool has_nodes = rig_.engine().options().rdb_compat_version.Get() >= 10;
-  if (!has_nodes && Run("TYPE k") == "+list\r\n") return;
+  // Older versions have plain elements for some values, which are encoded by the thresholds of today; a
+  // listpack is taken as it is.
+  if (rig_.engine().options().rdb_compat_version.Get() < 11) return;
+  // Fields that have expired are not dumped, so the second hash may be smaller, or have no expiries left.
+  if (has_expiring_fields) return;
   const std::string again = Run("OBJECT ENCODING d");
-  CHECK_MSG(again == encoding, (encoding + again).c_str());
+  CHECK_MSG(again == encoding, "our own dump gets another encoding");
 }
 
 void Exercise::Fill(Words* words) {
@@ -262,6 +268,7 @@ void Exercise::Fill(Words* words) {
 
 void Exercise::RunCommands() {
   const std::string type_name = Run("TYPE k");
+  if (type_name == "+none\r\n") return;
   const TypeCommands* type = nullptr;
   for (const TypeCommands& candidate : kTypes) {
     if (type_name == "+" + std::string(candidate.type) + "\r\n") type = &candidate;
@@ -337,7 +344,8 @@ FUZZ_TARGET(restore) {
     if (sample != nullptr) CHECK_MSG(is_accepted, sample->name.c_str());
     if (is_accepted) {
       rig.Validate();
-      exercise.CheckRoundTrip();
+      const auto type = static_cast<persistence::RdbType>(body[0]);
+      exercise.CheckRoundTrip(type >= persistence::RdbType::kHashMetadata);
       exercise.RunCommands();
     }
   }

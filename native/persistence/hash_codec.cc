@@ -48,7 +48,8 @@ bool ReadFieldTime(RdbReader* reader, uint64_t first_expiry, int64_t* at_ms) {
   if (distance == 0) return reader->ok();
   if (first_expiry > kTimeMax || distance - 1 > kTimeMax - first_expiry) return false;
   *at_ms = static_cast<int64_t>(first_expiry + distance - 1);
-  return reader->ok();
+  // In a listpack 0 is no time at all.
+  return reader->ok() && *at_ms > 0;
 }
 
 bool ReadFields(const ReadContext& context, bool has_times, LoadedValue* value) {

@@ -60,21 +60,13 @@ bool ReadZiplistMembers(const ReadContext& context, std::string_view bytes, Load
   return Finish(context, &builder, value);
 }
 
-bool FitsLimits(Listpack pack, size_t members, const SortedSetLimits& limits) {
-  if (members > limits.max_entries) return false;
-  for (auto at = pack.First(); at != Listpack::kNone; at = pack.Next(pack.Next(at))) {
-    const ds::PackedValue member = pack.Get(at);
-    if (!member.is_integer() && member.size > limits.max_value) return false;
-  }
-  return true;
-}
-
 bool ReadPackedMembers(const ReadContext& context, std::string_view bytes, LoadedValue* value) {
   size_t count;
   if (!CheckPack(bytes, 2, &count)) return false;
   const Listpack pack(reinterpret_cast<uint8_t*>(const_cast<char*>(bytes.data())));
-  const SortedSetLimits limits = SortedSetLimits::Of(context.options);
-  if (IsAdoptable(bytes, 2) && engine::IsSortedSetPack(pack) && FitsLimits(pack, count / 2, limits)) {
+  // As in Redis, the number of members decides alone: a long one does not unpack what came packed.
+  const bool fits = count / 2 <= SortedSetLimits::Of(context.options).max_entries;
+  if (fits && IsAdoptable(bytes, 2) && engine::IsSortedSetPack(pack)) {
     value->type = engine::Type::kSortedSet;
     value->encoding = engine::Encoding::kListPack;
     value->payload = reinterpret_cast<uint64_t>(pack.Clone(context.heap).data());

@@ -158,18 +158,10 @@ export const ACCEPTED: readonly Accepted[] = [
       subject.startsWith('*1\r\n'),
   },
   {
-    id: 'novalues-elsewhere',
+    id: 'scan-novalues',
     kind: 'redis-7.2',
-    reason: 'SCAN, SSCAN and ZSCAN have an error of their own for NOVALUES since 7.4',
-    commands: ['scan', 'sscan', 'zscan'],
-    matches: ({ oracle, subject }) =>
-      oracle === '-ERR syntax error\r\n' && subject === '-ERR NOVALUES option can only be used in HSCAN\r\n',
-  },
-  {
-    id: 'hscan-novalues',
-    kind: 'redis-7.2',
-    reason: 'HSCAN takes NOVALUES since 7.4',
-    commands: ['hscan'],
+    reason: 'HSCAN takes NOVALUES since 7.4, and the others have an error of its own for it',
+    commands: ['hscan', 'scan', 'sscan', 'zscan'],
     matches: ({ args, oracle }) =>
       oracle === '-ERR syntax error\r\n' && args.some((word) => word.toString('latin1').toLowerCase() === 'novalues'),
   },
@@ -239,10 +231,27 @@ export const ACCEPTED: readonly Accepted[] = [
       args.filter((argument) => /^store(dist)?$/i.test(argument.toString('latin1'))).length > 1,
   },
   {
+    id: 'read-last-entry',
+    kind: 'redis-7.2',
+    reason: 'XREAD takes "+" for the last entry, as 7.4 does',
+    commands: ['xread', 'xreadgroup'],
+    matches: ({ args, oracle }) =>
+      args.some((argument) => argument.toString('latin1') === '+') && oracle.startsWith('-ERR Invalid stream ID'),
+  },
+  {
+    id: 'unbalanced-streams',
+    kind: 'redis-7.2',
+    reason: 'the error about keys without IDs names the command in quotes and lower case since 7.2',
+    commands: ['xread', 'xreadgroup'],
+    matches: ({ oracle, subject }) =>
+      /^-ERR Unbalanced XREAD list of streams: for each stream key an ID or '\$' must be specified\.\r\n$/.test(oracle) &&
+      /^-ERR Unbalanced '(xread' .* '\$'|xreadgroup' .* '>') must be specified\.\r\n$/.test(subject),
+  },
+  {
     id: 'help-texts',
     kind: 'sherd',
     reason: 'HELP describes what this server has, in our own words; its first line and its form are the same',
-    commands: ['client|help', 'command|help', 'config|help', 'object|help', 'debug'],
+    commands: ['client|help', 'command|help', 'config|help', 'object|help', 'xgroup|help', 'xinfo|help', 'debug'],
     matches: ({ args, oracle, subject }) =>
       args.length === 2 &&
       (args[1] as Buffer).toString('latin1').toLowerCase() === 'help' &&

@@ -36,6 +36,8 @@ export function isSame(rule: Comparison, left: Buffer, right: Buffer): boolean {
       return isNumberSame(a, b, 0);
     case 'distances':
       return isNumberSame(a, b, DISTANCE_TOLERANCE);
+    case 'stream-info':
+      return isStreamInfoSame(a, b);
     case 'kind':
       return true;
     case 'shape':
@@ -109,12 +111,50 @@ function numberOf(value: RespValue): number | undefined {
 /** Equal trees, but for how numbers are written and how far they may be apart. */
 function isNumberSame(a: RespValue, b: RespValue, tolerance: number): boolean {
   if (a.kind === 'array' && b.kind === 'array') {
-    return a.items.length === b.items.length && a.items.every((item, at) => isNumberSame(item, b.items[at] as RespValue, tolerance));
+    const isItemSame = (item: RespValue, at: number): boolean => isNumberSame(item, b.items[at] as RespValue, tolerance);
+    return a.items.length === b.items.length && a.items.every(isItemSame);
   }
   if (a.kind !== b.kind) return false;
   if (canonical(a) === canonical(b)) return true;
   const [left, right] = [numberOf(a), numberOf(b)];
   return left !== undefined && right !== undefined && Math.abs(left - right) <= tolerance;
+}
+
+/** Fields of XINFO that the oracle does not know, and those that hold a time. */
+const NEWER_STREAM_FIELDS = new Set(['inactive', 'active-time']);
+const STREAM_TIME_FIELDS = new Set(['idle', 'seen-time']);
+
+const textOf = (value: RespValue | undefined): string =>
+  value?.kind === 'bulk' ? value.bytes.toString('latin1') : '';
+
+/**
+ * The items of an array, or names and values of a map in turn (names have even places, also where RESP2 makes an array
+ * of the map), without fields that are newer than the oracle.
+ */
+function streamItems(value: RespValue): RespValue[] | undefined {
+  const items = value.kind === 'map' ? value.pairs.flat() : value.kind === 'array' ? value.items : undefined;
+  return items?.filter((_, at) => !NEWER_STREAM_FIELDS.has(textOf(items[at - (at % 2)])));
+}
+
+/** [id, consumer, time, count] or [id, time, count]: where the time of a pending entry stands. */
+function pendingTimeAt(items: readonly RespValue[]): number | undefined {
+  const kinds = items.map((item) => item.kind).join(' ');
+  if (kinds === 'bulk bulk integer integer') return 2;
+  return kinds === 'bulk integer integer' ? 1 : undefined;
+}
+
+/** Equal trees, but for moments and times that are near each other. */
+function isStreamInfoSame(a: RespValue, b: RespValue): boolean {
+  if (a.kind !== b.kind) return false;
+  const [left, right] = [streamItems(a), streamItems(b)];
+  if (left === undefined || right === undefined) return canonical(a) === canonical(b);
+  if (left.length !== right.length) return false;
+  const timeAt = pendingTimeAt(left);
+  return left.every((item, at) => {
+    const isTime = at === timeAt || (at % 2 === 1 && STREAM_TIME_FIELDS.has(textOf(left[at - 1])));
+    const other = right[at] as RespValue;
+    return isTime ? isNear(item, other, CLOCK_TOLERANCE_MS) : isStreamInfoSame(item, other);
+  });
 }
 
 function isShapeSame(a: RespValue, b: RespValue): boolean {

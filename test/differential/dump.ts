@@ -28,7 +28,7 @@ const READ_BY_TYPE: ReadonlyMap<string, { command: (key: Buffer) => (string | Bu
     ['set', { command: (key) => ['SMEMBERS', key], compare: 'sorted' }],
     ['hash', { command: (key) => ['HGETALL', key], compare: 'sorted-pairs' }],
     ['zset', { command: (key) => ['ZRANGE', key, '0', '-1', 'WITHSCORES'], compare: 'doubles' }],
-    ['stream', { command: (key) => ['XRANGE', key, '-', '+'], compare: 'exact' }],
+    ['stream', { command: (key) => ['XINFO', 'STREAM', key, 'FULL', 'COUNT', '0'], compare: 'stream-info' }],
   ]);
 
 interface Found {

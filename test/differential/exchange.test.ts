@@ -120,12 +120,13 @@ const flipped = (payload: Buffer, at: number): Buffer => {
   return copy;
 };
 
-/** Bodies with a right checksum that are no values. */
+/**
+ * Bodies with a right checksum that are no values. None ends in the middle of its last string or element: there Redis
+ * reads on into version and checksum, and may find what it looks for.
+ */
 const BAD_BODIES = [
-  '',
-  '00',
-  '0005',
-  '000568656c6c',
+  '0028',
+  '002868656c6c',
   '00c4',
   '00c3050568656c6c6f',
   '06',
@@ -153,7 +154,6 @@ const BAD_BODIES = [
   '120102' + '07' + '07000000' + '0000ff',
   '120103' + '0161',
   '13',
-  '150000000000000000000000',
 ].map((hex) => Buffer.from(hex, 'hex'));
 
 describe('RESTORE against redis-server', () => {
@@ -179,6 +179,10 @@ describe('RESTORE against redis-server', () => {
       ['RESTORE', 'k', '-1', 'garbage', 'REPLACE'],
       ['RESTORE', 'k', 'abc', GOOD, 'REPLACE'],
       ['RESTORE', 'k', '9223372036854775808', GOOD, 'REPLACE'],
+      ['RESTORE', 'k', '9223372036854775807', GOOD, 'REPLACE'],
+      ['PEXPIRETIME', 'k'],
+      ['RESTORE', 'k', '9223372036854775807', GOOD, 'REPLACE', 'ABSTTL'],
+      ['PEXPIRETIME', 'k'],
       ['RESTORE', 'k', '1000000', GOOD, 'REPLACE'],
       ['TTL', 'k'],
       ['RESTORE', 'k', late, GOOD, 'REPLACE', 'ABSTTL'],
@@ -216,12 +220,14 @@ describe('RESTORE against redis-server', () => {
     ];
     for (const line of lines) {
       await both(...line);
-      // Our shards' clocks take a new policy over with their next tick.
-      if (line[2] === 'maxmemory-policy') await new Promise((resolve) => setTimeout(resolve, 300));
+      // Our workers take a new policy over with the next second.
+      if (line[2] === 'maxmemory-policy') await new Promise((resolve) => setTimeout(resolve, 1_200));
     }
   });
 
   it('refuses the same payloads', { timeout: TIMEOUT_MS }, async () => {
+    // What we always do, Redis does when it is told.
+    expect((await oracle.send('CONFIG', 'SET', 'sanitize-dump-payload', 'yes')).text).toBe('+OK\r\n');
     const payloads = [
       Buffer.alloc(0),
       Buffer.from('x'),

@@ -164,6 +164,7 @@ function asMap(flat: unknown): Map<string, unknown> {
   return map;
 }
 
+const LARGEST_ID = '18446744073709551615-18446744073709551615';
 const STREAM_FIELDS = ['length', 'last-generated-id', 'max-deleted-entry-id', 'entries-added', 'recorded-first-entry-id', 'groups'];
 
 /** What a stream has besides its entries; times are left out, since they go on. */
@@ -175,6 +176,8 @@ async function streamFacts(client: RespClient, key: string): Promise<Record<stri
   const counters = asMap(toPlain((stream as Reply).value));
   const facts: Record<string, unknown> = { groups: toPlain((groups as Reply).value) };
   for (const field of STREAM_FIELDS) facts[`stream ${field}`] = counters.get(field);
+  // Redis says this of an empty stream that it read from RDB 9; there is no first entry.
+  if (counters.get('recorded-first-entry-id') === LARGEST_ID) facts['stream recorded-first-entry-id'] = '0-0';
   for (const group of facts['groups'] as unknown[]) {
     const name = String(asMap(group).get('name'));
     const [pending, consumers] = await client.pipeline([

@@ -14,6 +14,7 @@
 import { COMMANDS, FAMILIES, fullName, type ArgumentSpec, type CommandSpec } from './grammar.js';
 import { Prng } from './prng.js';
 import { ruleOf } from './rules.js';
+import { beforeStreamCommand, isStreamCommandSafe } from './stream-rules.js';
 import {
   edgeInteger,
   randomCase,
@@ -22,6 +23,7 @@ import {
   randomKey,
   randomPattern,
   randomString,
+  randomTtl,
   randomUnixTime,
 } from './values.js';
 
@@ -32,6 +34,11 @@ export interface Step {
   connection: number;
   /** Wait this long after the reply (for keys that expire). Ends a batch. */
   pauseMs?: number;
+  /**
+   * DUMP whose payload is kept, each server's own, and RESTORE that takes it in place of its payload. Payloads of two
+   * versions differ in bytes, so none of them can be part of a stream. The first ends a batch.
+   */
+  dump?: 'gives' | 'takes';
 }
 
 /** How the bytes travel. */
@@ -55,6 +62,8 @@ export interface StreamOptions {
 }
 
 const ARGUMENTS_MAX = 40;
+/** Stands for the payload in scripts. */
+const RESTORED = Buffer.from('(what DUMP gave)');
 const TTL_SAFE_MS = 60_000n;
 const TTL_BUCKET_MS = 30_000n;
 const SETRANGE_OFFSET_MAX = 4_096n;
@@ -114,11 +123,13 @@ export class Generator {
   private readonly drawable: CommandSpec[];
   private readonly cumulative: number[] = [];
   private readonly ttlBuckets = new Set<bigint>();
+  private readonly canRestore: boolean;
 
   constructor(seed: number, options: StreamOptions) {
     this.prng = new Prng(seed);
     this.drawable = drawableCommands(options.families, options.missing);
     if (this.drawable.length === 0) throw new Error(`no commands in ${options.families.join(', ')}`);
+    this.canRestore = ['dump', 'restore'].every((name) => this.drawable.some((spec) => spec.name === name));
     let sum = 0;
     for (const spec of this.drawable) this.cumulative.push((sum += ruleOf(spec.name).weight ?? 1));
   }
@@ -137,7 +148,9 @@ export class Generator {
     while (list.length < count) {
       if (prng.chance(1 / 25)) connection = prng.below(connections);
       if (prng.chance(1 / 2000)) list.push(...this.shortLived(connection));
+      if (this.canRestore && prng.chance(1 / 60)) list.push(...this.handOver(connection));
       const args = this.command();
+      for (const before of beforeStreamCommand(args)) list.push({ args: before, connection });
       list.push({ args, connection });
       if (bornExpired(args)) list.push({ args: this.look(args[1] as Buffer), connection });
     }
@@ -162,6 +175,27 @@ export class Generator {
     return [
       { args: command, connection, pauseMs: 15 },
       { args: [Buffer.from('TYPE'), key], connection },
+    ];
+  }
+
+  /** A value that goes through its serialized form, to the same key or to another one. */
+  private handOver(connection: number): Step[] {
+    const { prng } = this;
+    const [from, to] = [randomKey(prng), randomKey(prng)];
+    const isAbsolute = prng.chance(0.2);
+    let ttl: Buffer = Buffer.from('0');
+    if (isAbsolute) ttl = randomUnixTime(prng, 'milliseconds');
+    else if (prng.chance(0.3)) ttl = randomTtl(prng, 'milliseconds');
+    const isFree = isAbsolute ? isFarFromNow(ttl, 1n) : this.claimTtl(ttl, 1n);
+    const options: Buffer[] = [];
+    if (prng.chance(0.8)) options.push(randomCase(prng, 'REPLACE'));
+    if (isAbsolute) options.push(randomCase(prng, 'ABSTTL'));
+    if (prng.chance(0.1)) options.push(Buffer.from(prng.pick(['IDLETIME', 'FREQ'])), edgeInteger(prng));
+    const args = [Buffer.from('RESTORE'), to, isFree ? ttl : Buffer.from('0'), RESTORED, ...options];
+    return [
+      { args: [Buffer.from('DUMP'), from], connection, dump: 'gives' },
+      { args, connection, dump: 'takes' },
+      { args: [Buffer.from('TYPE'), to], connection },
     ];
   }
 
@@ -332,6 +366,7 @@ export class Generator {
       const offset = parseInteger(args[2]);
       if (offset !== undefined && offset > SETRANGE_OFFSET_MAX && offset < BULK_LENGTH_DEFAULT) return false;
     }
+    if (!isStreamCommandSafe(args)) return false;
     if (name === 'setbit' && isFarBit(parseInteger(args[2]))) return false;
     if (name === 'bitfield' && args.some((argument, at) => isFarField(argument, args[at + 1]))) return false;
     // The oracle takes a count without a positive twin, and removes everything; since 7.2 it is an error.

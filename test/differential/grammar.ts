@@ -85,7 +85,7 @@ const FAMILY_SOURCES: Record<string, { group: string } | { names: string[] }> = 
   keys: {
     names: names(`del unlink exists type touch rename renamenx copy move randomkey keys scan dbsize expire pexpire
       expireat pexpireat ttl pttl expiretime pexpiretime persist object|encoding object|freq object|idletime
-      object|refcount object|help memory|usage`),
+      object|refcount object|help memory|usage dump restore`),
   },
   connection: {
     names: names(`auth hello ping echo select reset client|id client|getname client|setname client|list client|info
@@ -100,6 +100,7 @@ const FAMILY_SOURCES: Record<string, { group: string } | { names: string[] }> = 
   hashes: { group: 'hash' },
   zsets: { group: 'sorted-set' },
   geo: { group: 'geo' },
+  streams: { group: 'stream' },
   bitmaps: { group: 'bitmap' },
   hyperloglogs: { group: 'hyperloglog' },
   sort: { names: names('sort sort_ro') },
@@ -107,7 +108,8 @@ const FAMILY_SOURCES: Record<string, { group: string } | { names: string[] }> = 
 
 /** Families that Sherd has now. A new family joins the gate and the soak by its name here. */
 export const EXISTING_FAMILIES = [
-  'strings', 'keys', 'connection', 'server', 'bitmaps', 'hyperloglogs', 'sets', 'zsets', 'geo', 'lists', 'hashes', 'sort',
+  'strings', 'keys', 'connection', 'server', 'bitmaps', 'hyperloglogs', 'sets', 'zsets', 'geo', 'lists', 'hashes',
+  'streams', 'sort',
 ];
 
 export const FAMILIES: ReadonlyMap<string, string[]> = new Map(

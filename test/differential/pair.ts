@@ -43,6 +43,8 @@ const REPLY_TIMEOUT_MS = 30_000;
 const LOG_TAIL_BYTES = 3_000;
 const EXIT_NEWS_MS = 300;
 const NO_REPLY = '(no reply)';
+const NO_DUMP = Buffer.alloc(0);
+const RESTORE_PAYLOAD_AT = 3;
 
 interface Batch {
   steps: Step[];
@@ -59,6 +61,8 @@ export class Pair {
   private readonly clients: Record<Side, RespClient[]> = { oracle: [], subject: [] };
   private isConfigDirty = false;
   private batchCount = 0;
+  /** What each server gave to the stream's last DUMP; empty for a key that was none. */
+  private readonly dumps: Record<Side, Buffer> = { oracle: NO_DUMP, subject: NO_DUMP };
 
   constructor(startOracle: () => Promise<RunningServer>, startSubject: () => Promise<RunningServer>) {
     this.start = { oracle: startOracle, subject: startSubject };
@@ -120,6 +124,7 @@ export class Pair {
 
   /** Fresh data and connections in their first state. */
   private async prepare(stream: Stream): Promise<void> {
+    for (const side of SIDES) this.dumps[side] = NO_DUMP;
     const setUp: (string | Buffer)[][] = [['RESET'], ['FLUSHALL'], ['DEBUG', 'SET-ACTIVE-EXPIRE', '1']];
     if (this.isConfigDirty) {
       for (const [name, option] of Object.entries(SAFE_OPTIONS)) setUp.push(['CONFIG', 'SET', name, option.initial]);
@@ -153,17 +158,20 @@ export class Pair {
     const token = Buffer.from(`end-of-batch-${this.batchCount++}`);
     const answered = answeredSteps(batch.steps);
     const usesReply = batch.steps.some((step) => fullName(step.args) === 'client|reply');
-    const frames = batch.steps.map((step) => encodeCommand(step.args));
-    if (usesReply) frames.push(encodeCommand(['CLIENT', 'REPLY', 'ON']));
-    frames.push(encodeCommand(['ECHO', token]));
-    const payload = Buffer.concat(frames);
+    const closing = usesReply ? [['CLIENT', 'REPLY', 'ON'], ['ECHO', token]] : [['ECHO', token]];
+    const bytesFor = (side: Side): Buffer =>
+      Buffer.concat([...batch.steps.map((step) => this.argumentsFor(side, step)), ...closing].map(encodeCommand));
     const last = Buffer.concat([Buffer.from(`$${token.length}\r\n`), token, Buffer.from('\r\n')]);
 
     const connection = (batch.steps[0] as Step).connection;
-    const chunks = stream.delivery === 'split' ? splitRandomly(payload, split) : [payload];
+    const isSplit = stream.delivery === 'split';
+    const chunksOf = Object.fromEntries(
+      SIDES.map((side) => [side, isSplit ? splitRandomly(bytesFor(side), split) : [bytesFor(side)]]),
+    ) as Record<Side, Buffer[]>;
     const outcomes = await Promise.all(
       SIDES.map(async (side): Promise<Reply[] | Error> => {
         const client = this.client(side, connection);
+        const chunks = chunksOf[side];
         for (const chunk of chunks) {
           client.write(chunk);
           if (chunks.length > 1) await new Promise((resolve) => setImmediate(resolve));
@@ -178,9 +186,24 @@ export class Pair {
         Array.isArray(outcome) ? `${outcome.length} replies` : (outcome?.message ?? 'nothing');
       return this.endedDifference(batch.from + batch.steps.length - 1, 'batch', describe(oracle), describe(subject));
     }
+    this.keepDumps(batch, answered, { oracle, subject });
     const pauseMs = batch.steps[batch.steps.length - 1]?.pauseMs;
     if (pauseMs !== undefined) await new Promise((resolve) => setTimeout(resolve, pauseMs));
     return this.compareReplies(stream, batch, answered, oracle, subject) ?? this.comparePushes(batch, connection);
+  }
+
+  private argumentsFor(side: Side, step: Step): Buffer[] {
+    return step.dump === 'takes' ? step.args.with(RESTORE_PAYLOAD_AT, this.dumps[side]) : step.args;
+  }
+
+  private keepDumps(batch: Batch, answered: number[], replies: Record<Side, Reply[]>): void {
+    for (const [index, offset] of answered.entries()) {
+      if (batch.steps[offset]?.dump !== 'gives') continue;
+      for (const side of SIDES) {
+        const value = replies[side][index]?.value;
+        this.dumps[side] = value?.kind === 'bulk' ? value.bytes : NO_DUMP;
+      }
+    }
   }
 
   private compareReplies(
@@ -297,7 +320,7 @@ function isServersDoing(error: Error): boolean {
   );
 }
 
-/** Cuts a stream into batches: same connection, at most `batchMax`, ended by a pause. */
+/** Cuts a stream into batches: same connection, at most `batchMax`, ended by a pause or a DUMP whose reply is needed. */
 function* batchesOf(stream: Stream): Generator<Batch> {
   const max = stream.delivery === 'single' ? 1 : stream.batchMax;
   let steps: Step[] = [];
@@ -309,7 +332,7 @@ function* batchesOf(stream: Stream): Generator<Batch> {
     }
     if (steps.length === 0) from = index;
     steps.push(step);
-    if (step.pauseMs !== undefined) {
+    if (step.pauseMs !== undefined || step.dump === 'gives') {
       yield { steps, from };
       steps = [];
     }

@@ -8,6 +8,7 @@ import type { Prng } from './prng.js';
 import { setRows } from './set-rules.js';
 import { sortRows } from './sort-rules.js';
 import { sortedSetRows } from './sorted-set-rules.js';
+import { streamRows } from './stream-rules.js';
 import { edgeInteger, randomKey, randomPattern, randomString } from './values.js';
 
 /**
@@ -17,6 +18,7 @@ import { edgeInteger, randomKey, randomPattern, randomString } from './values.js
  * - sorted-pairs: the same for names followed by values (a map in RESP3, a flat array in RESP2).
  * - doubles: numbers may be written differently: 7.0 prints all 17 digits of a double, 7.2 the shortest text.
  * - distances: the same, and texts with four digits behind the point may differ by the last one's rounding.
+ * - stream-info: what streams and groups tell: times and idle times may be apart, fields newer than 7.0 are left out.
  * - kind: errors equal byte by byte; otherwise only the frame's own type is compared.
  * - shape: errors equal byte by byte; otherwise the same types, whatever the values and lengths.
  * - ttl-ms, ttl-sec: integers that the two servers read from their clocks at different moments.
@@ -28,6 +30,7 @@ export type Comparison =
   | 'sorted-pairs'
   | 'doubles'
   | 'distances'
+  | 'stream-info'
   | 'kind'
   | 'shape'
   | 'ttl-ms'
@@ -72,6 +75,8 @@ export const SAFE_OPTIONS: Record<string, { initial: string; values: string[] }>
   'zset-max-listpack-entries': { initial: '128', values: ['8', '9', '20', '1kb', '-1'] },
   'zset-max-listpack-value': { initial: '64', values: ['1', '4mb', '-1'] },
   'list-max-listpack-size': { initial: '-2', values: ['-5', '-6', '-1', '128', '0', '1', '2', '4', '9', 'x'] },
+  'stream-node-max-bytes': { initial: '4096', values: ['0', '1', '60', '200', '500', '1kb', '-1', 'x'] },
+  'stream-node-max-entries': { initial: '100', values: ['0', '1', '2', '3', '7', '20', '-1', 'abc'] },
   'list-compress-depth': { initial: '0', values: ['1', '2', '-1', '3', '2147483648'] },
   'slowlog-max-len': { initial: '128', values: ['0', '1', '-1', '9223372036854775808'] },
   'latency-monitor-threshold': { initial: '0', values: ['100', '-1', ' 5'] },
@@ -399,6 +404,9 @@ const rows: Record<string, Rule> = {
   'object|idletime': { compare: 'shape' },
   'object|freq': { compare: 'shape' },
   'memory|usage': { compare: 'shape' },
+  // Real payloads come by the generator's pairs of DUMP and RESTORE; these are refused.
+  dump: { compare: 'shape', weight: 0.3 },
+  restore: { weight: 0.3 },
   set: { weight: 5 },
   get: { weight: 2 },
   mset: { weight: 2 },
@@ -510,7 +518,7 @@ const rows: Record<string, Rule> = {
   pfselftest: { excluded: 'takes seconds' },
 };
 
-const RULES = new Map(Object.entries({ ...rows, ...setRows, ...sortRows, ...sortedSetRows }));
+const RULES = new Map(Object.entries({ ...rows, ...setRows, ...sortRows, ...sortedSetRows, ...streamRows }));
 const NO_RULE: Rule = {};
 
 export function ruleOf(name: string): Rule {

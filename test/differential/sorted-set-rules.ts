@@ -17,6 +17,8 @@ type Words = (Buffer | string)[];
 const LEX_KEYS = ['lex:1', 'lex:2', '{tag}lex', 'lex{a}'];
 const GEO_KEYS = ['geo:1', 'geo:2', '{tag}geo'];
 const MEMBERS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'aa', 'ab', 'B', '1', '2', '10', '-5', '007', '1.5', ''];
+const EDGE_SCORES = ['inf', '-inf', '+inf', '1e308', '-1e308', '4611686018427387904', '9007199254740993'];
+const EDGE_BOUNDS = ['-inf', '+inf', '(5', '(-2', '(', '(inf', ' 5', '5 ', '', '(nan', '((5', '1e999', '5\x00x'];
 const LONG_MEMBER = 'm'.repeat(65);
 
 function member(prng: Prng): Buffer | string {
@@ -30,7 +32,7 @@ function score(prng: Prng): Buffer | string {
   const kind = prng.real();
   if (kind < 0.6) return String(prng.between(-5, 20));
   if (kind < 0.8) return String(prng.between(-100, 100) / 8);
-  if (kind < 0.85) return prng.pick(['inf', '-inf', '+inf', '1e308', '-1e308', '4611686018427387904', '9007199254740993']);
+  if (kind < 0.85) return prng.pick(EDGE_SCORES);
   return randomDouble(prng);
 }
 
@@ -39,7 +41,7 @@ function rank(prng: Prng): Buffer | string {
 }
 
 function scoreBound(prng: Prng): Buffer | string {
-  if (prng.chance(0.3)) return prng.pick(['-inf', '+inf', '(5', '(-2', '(', '(inf', ' 5', '5 ', '', '(nan', '((5', '1e999', '5\x00x']);
+  if (prng.chance(0.3)) return prng.pick(EDGE_BOUNDS);
   return prng.chance(0.8) ? String(prng.between(-5, 20)) : score(prng);
 }
 
@@ -83,7 +85,12 @@ function limit(prng: Prng): Words {
 /** ZRANGE's and ZRANGESTORE's tail: ends and options; `lex` says by what. */
 function anyRange(prng: Prng): { lex: boolean; words: Words } {
   const kind = prng.pick(['rank', 'rank', 'score', 'score', 'lex']);
-  const extras = some(prng, [0.35, 'REV'], [kind === 'rank' ? 0.03 : 0.4, ...limit(prng)], [kind === 'lex' ? 0.03 : 0.4, 'WITHSCORES']);
+  const extras = some(
+    prng,
+    [0.35, 'REV'],
+    [kind === 'rank' ? 0.03 : 0.4, ...limit(prng)],
+    [kind === 'lex' ? 0.03 : 0.4, 'WITHSCORES'],
+  );
   if (kind === 'lex') return { lex: true, words: [textBound(prng), textBound(prng), 'BYLEX', ...extras] };
   if (kind === 'score') return { lex: false, words: [scoreBound(prng), scoreBound(prng), 'byscore', ...extras] };
   return { lex: false, words: [rank(prng), rank(prng), ...extras] };
@@ -117,15 +124,16 @@ function sources(prng: Prng): { count: number; words: Words } {
 function combine(prng: Prng, stores: boolean, takesWeights: boolean): Words {
   const { count, words } = sources(prng);
   const weights = Array.from({ length: prng.chance(0.95) ? count : count + 1 }, () => score(prng));
-  const options = takesWeights
-    ? some(prng, [0.4, 'WEIGHTS', ...weights], [0.5, 'AGGREGATE', prng.pick(['SUM', 'min', 'MAX', prng.chance(0.1) ? 'avg' : 'max'])])
-    : [];
-  return [...(stores ? [randomKey(prng)] : []), ...words, ...options, ...some(prng, [stores ? 0.03 : 0.5, 'WITHSCORES'])];
+  const aggregate = prng.pick(['SUM', 'min', 'MAX', prng.chance(0.1) ? 'avg' : 'max']);
+  const options = some(prng, [0.4, 'WEIGHTS', ...weights], [0.5, 'AGGREGATE', aggregate]);
+  const tail = [...(takesWeights ? options : []), ...some(prng, [stores ? 0.03 : 0.5, 'WITHSCORES'])];
+  return [...(stores ? [randomKey(prng)] : []), ...words, ...tail];
 }
 
 function zmpopArguments(prng: Prng): Words {
   const count = prng.chance(0.9) ? String(prng.between(1, 5)) : edgeInteger(prng);
-  return [...sources(prng).words, prng.pick(['MIN', 'max', 'MAX', 'min', prng.chance(0.1) ? 'mid' : 'min']), ...some(prng, [0.5, 'COUNT', count])];
+  const end = prng.pick(['MIN', 'max', 'MAX', 'min', prng.chance(0.1) ? 'mid' : 'min']);
+  return [...sources(prng).words, end, ...some(prng, [0.5, 'COUNT', count])];
 }
 
 function zpopArguments(prng: Prng): Words {
@@ -134,8 +142,10 @@ function zpopArguments(prng: Prng): Words {
 
 function zrandmemberArguments(prng: Prng): Words {
   // Not a large negative count: the oracle would go on until it has no memory left.
-  const count = prng.pick(['0', '1', '3', '-3', '-20', '100', 'abc', '', '9223372036854775807', '-9223372036854775808']);
-  return [key(prng), ...some(prng, [0.7, count, ...some(prng, [0.5, prng.pick(['WITHSCORES', 'withscores', 'other'])])])];
+  const edges = ['abc', '', '9223372036854775807', '-9223372036854775808'];
+  const count = prng.pick(['0', '1', '3', '-3', '-20', '100', ...edges]);
+  const withScores = some(prng, [0.5, prng.pick(['WITHSCORES', 'withscores', 'other'])]);
+  return [key(prng), ...some(prng, [0.7, count, ...withScores])];
 }
 
 // ---- Places ----
@@ -159,13 +169,16 @@ function place(prng: Prng): { name: string; longitude: string; latitude: string 
   const edge = edges[number];
   if (edge !== undefined) return { name, longitude: edge[0] as string, latitude: edge[1] as string };
   // A cluster and the rest of the world, spread by multiples of primes.
-  if (number < 24) return { name, longitude: (13.361 + number * 0.00731).toFixed(6), latitude: (38.1157 - number * 0.00517).toFixed(6) };
-  return { name, longitude: (((number * 97.31) % 360) - 180).toFixed(4), latitude: (((number * 41.77) % 168) - 84).toFixed(4) };
+  const isNear = number < 24;
+  const longitude = isNear ? 13.361 + number * 0.00731 : ((number * 97.31) % 360) - 180;
+  const latitude = isNear ? 38.1157 - number * 0.00517 : ((number * 41.77) % 168) - 84;
+  return { name, longitude: longitude.toFixed(6), latitude: latitude.toFixed(6) };
 }
 
 function coordinates(prng: Prng): Words {
   if (prng.chance(0.06)) return [randomDouble(prng), randomDouble(prng)];
-  if (prng.chance(0.3)) return [String(prng.between(-180_000, 180_000) / 1000), String(prng.between(-85_000, 85_000) / 1000)];
+  const thousandths = (limit: number): string => String(prng.between(-limit * 1000, limit * 1000) / 1000);
+  if (prng.chance(0.3)) return [thousandths(180), thousandths(85)];
   const { longitude, latitude } = place(prng);
   return [longitude, latitude];
 }
@@ -253,7 +266,10 @@ const doubles: Rule = { compare: 'doubles' };
 export const sortedSetRows: Record<string, Rule> = {
   zadd: { ...doubles, generate: zaddArguments, mutate: false, weight: 8 },
   zincrby: { ...doubles, generate: (prng) => [randomKey(prng), score(prng), member(prng)] },
-  zrem: { generate: (prng) => [key(prng), ...Array.from({ length: prng.between(1, 4) }, () => member(prng))], weight: 0.7 },
+  zrem: {
+    generate: (prng) => [key(prng), ...Array.from({ length: prng.between(1, 4) }, () => member(prng))],
+    weight: 0.7,
+  },
   zscore: { ...doubles, generate: (prng) => [key(prng), member(prng)] },
   zmscore: { ...doubles, generate: (prng) => [key(prng), member(prng), member(prng), member(prng)] },
   zrank: { generate: (prng) => [key(prng), member(prng)] },
@@ -264,11 +280,18 @@ export const sortedSetRows: Record<string, Rule> = {
   zrandmember: { compare: 'shape', generate: zrandmemberArguments, mutate: false },
   zscan: {
     compare: 'shape',
-    generate: (prng) => [key(prng), prng.chance(0.8) ? '0' : edgeInteger(prng), ...some(prng, [0.3, 'MATCH', randomPattern(prng)], [0.3, 'COUNT', prng.chance(0.7) ? '5' : edgeInteger(prng)])],
+    generate: (prng) => {
+      const count = prng.chance(0.7) ? '5' : edgeInteger(prng);
+      const options = some(prng, [0.3, 'MATCH', randomPattern(prng)], [0.3, 'COUNT', count]);
+      return [key(prng), prng.chance(0.8) ? '0' : edgeInteger(prng), ...options];
+    },
   },
   zrange: { ...doubles, generate: zrangeArguments, weight: 3 },
   zrangestore: { generate: zrangeStoreArguments },
-  zrevrange: { ...doubles, generate: (prng) => [key(prng), rank(prng), rank(prng), ...some(prng, [0.5, 'WITHSCORES'])] },
+  zrevrange: {
+    ...doubles,
+    generate: (prng) => [key(prng), rank(prng), rank(prng), ...some(prng, [0.5, 'WITHSCORES'])],
+  },
   zrangebyscore: { ...doubles, generate: byScoreArguments },
   zrevrangebyscore: { ...doubles, generate: byScoreArguments },
   zrangebylex: { generate: byLexArguments, mutate: false },
@@ -284,7 +307,12 @@ export const sortedSetRows: Record<string, Rule> = {
   zunionstore: { generate: (prng) => combine(prng, true, true) },
   zinterstore: { generate: (prng) => combine(prng, true, true), weight: 0.6 },
   zdiffstore: { generate: (prng) => combine(prng, true, false), weight: 0.6 },
-  zintercard: { generate: (prng) => [...sources(prng).words, ...some(prng, [0.5, 'LIMIT', prng.chance(0.8) ? String(prng.between(0, 5)) : edgeInteger(prng)])] },
+  zintercard: {
+    generate: (prng) => {
+      const most = prng.chance(0.8) ? String(prng.between(0, 5)) : edgeInteger(prng);
+      return [...sources(prng).words, ...some(prng, [0.5, 'LIMIT', most])];
+    },
+  },
 
   geoadd: { generate: geoaddArguments, mutate: false, weight: 6 },
   geopos: { generate: (prng) => [geoKey(prng), placeName(prng), placeName(prng)] },
