@@ -372,6 +372,10 @@ export class Generator {
     if (!isStreamCommandSafe(args)) return false;
     if (name === 'setbit' && isFarBit(parseInteger(args[2]))) return false;
     if (name === 'bitfield' && args.some((argument, at) => isFarField(argument, args[at + 1]))) return false;
+    // Two destinations: a syntax error here, while the oracle takes the last one (docs/DIFFERENCES.md).
+    if (name.startsWith('georadius') && args.filter((word) => /^store(dist)?$/i.test(word.toString('latin1'))).length > 1) {
+      return false;
+    }
     // The oracle takes a count without a positive twin, and removes everything; since 7.2 it is an error.
     if (name === 'lrem' && parseInteger(args[2]) === MIN_INT64) return false;
     const relative = RELATIVE_TTL_AT.get(name);
