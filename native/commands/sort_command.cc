@@ -239,10 +239,13 @@ void SortJob::LoadSet(const Entry& entry) {
 }
 
 void SortJob::LoadSortedSet(const Entry& entry) {
-  const Window window = LoadedWindow(options_, engine::SortedSetLength(entry));
+  const size_t size = engine::SortedSetLength(entry);
+  const Window window = LoadedWindow(options_, size);
+  const bool is_reverse = options_.is_unsorted && options_.is_descending;
   elements_.reserve(window.count);
-  engine::VisitRange(entry, {window.start, window.count},
-                     options_.is_unsorted && options_.is_descending,
+  // Ranks count from the lowest score, the window from where the walk begins.
+  const size_t first = is_reverse ? size - window.start - window.count : window.start;
+  engine::VisitRange(entry, {first, window.count}, is_reverse,
                      [&](std::string_view member, double) { AddCopy(member); });
 }
 

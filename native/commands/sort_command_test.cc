@@ -177,6 +177,8 @@ TEST(sort_by_constant_keeps_the_order) {
   EXPECT_EQ(RowOf(server, "SORT l BY nosort LIMIT 10 3"), "");
   EXPECT_EQ(RowOf(server, "SORT z BY nosort"), "3 2 1 a");
   EXPECT_EQ(RowOf(server, "SORT z BY nosort DESC LIMIT 1 2"), "1 2");
+  EXPECT_EQ(RowOf(server, "SORT z BY nosort DESC LIMIT 0 2"), "a 1");
+  EXPECT_EQ(RowOf(server, "SORT z BY nosort DESC LIMIT 3 9"), "3");
   EXPECT_EQ(RowOf(server, "SORT z BY nosort LIMIT 1 2"), "2 1");
   EXPECT_EQ(RowOf(server, "SORT l BY nosort GET # GET w_* LIMIT 0 2"), "3 1 1 5");
   EXPECT_EQ(RowOf(server, "SORT l BY # LIMIT 0 1"), "3");
