@@ -185,6 +185,14 @@ export const ACCEPTED: readonly Accepted[] = [
       oracle === "-ERR One or more scores can't be converted into double\r\n" && subject.startsWith('*'),
   },
   {
+    id: 'absurd-key-counts',
+    kind: 'sherd',
+    reason: 'a number of keys beyond 2^31, of which Redis takes the low half: the wrong line gets an error or keys without flags',
+    commands: ['command|getkeys', 'command|getkeysandflags'],
+    matches: ({ args }) =>
+      args.some((word) => /^[-+]?\d{10,}$/.test(word.toString('latin1').trim()) && Math.abs(Number(word.toString('latin1'))) > 2 ** 31),
+  },
+  {
     id: 'refcount-of-small-integers',
     kind: 'sherd',
     reason:
