@@ -178,24 +178,6 @@ void PropagateAdd(CommandContext& ctx, const GeoAddOptions& options,
   ctx.Propagate(ctx.db, effect);
 }
 
-Handle OpenForAdd(CommandContext& ctx, const Key& key, Handle handle, const GeoAddOptions& options,
-                  const SortedSetLimits& limits) {
-  if (handle) {
-    Entry& entry = ctx.Mutate(key, handle);
-    if (entry.encoding() == Encoding::kListPack && options.members > limits.max_entries) {
-      engine::ConvertToSkipList(ctx.heap(key), entry);
-    }
-    return handle;
-  }
-  Encoding encoding;
-  const uint64_t payload = engine::CreateSortedSet(ctx.heap(key), limits, options.members,
-                                                   ctx.args[options.first + 2].size(), &encoding);
-  handle =
-      ctx.SetValue(key, handle, Type::kSortedSet, encoding, reinterpret_cast<const void*>(payload));
-  ctx.Notify(engine::kEventNew, "new", key);
-  return handle;
-}
-
 void CmdGeoAdd(CommandContext& ctx) {
   GeoAddOptions options;
   if (!ParseGeoAdd(ctx, &options)) return;
@@ -210,7 +192,8 @@ void CmdGeoAdd(CommandContext& ctx) {
   if (!ctx.FindWrite(key, Type::kSortedSet, &handle)) return;
   if (!handle && (options.flags & engine::kAddIfExists) != 0) return ctx.reply.Integer(0);
   const SortedSetLimits limits = SortedSetLimits::Of(ctx.options());
-  handle = OpenForAdd(ctx, key, handle, options, limits);
+  handle = OpenSortedSet(ctx, key, handle, limits, options.members,
+                         ctx.args[options.first + 2].size());
   int64_t added = 0;
   int64_t updated = 0;
   for (size_t i = 0; i < options.members; i++) {

@@ -20,15 +20,14 @@
 #include <unordered_set>
 #include <vector>
 
-#include "base/clock.h"
 #include "base/numbers.h"
-#include "base/random.h"
 #include "base/strings.h"
 #include "commands/collection_scan.h"
 #include "commands/families.h"
 #include "commands/hash_edit.h"
 #include "engine/command_context.h"
 #include "engine/hash_value.h"
+#include "engine/thread_random.h"
 
 namespace sherd {
 namespace {
@@ -41,17 +40,12 @@ using engine::HandlerRow;
 using engine::HashValue;
 using engine::Key;
 using engine::kNoExpiry;
+using engine::ThreadRandom;
 using engine::Type;
 using resp::BulkWriter;
 namespace errors = engine::errors;
 
 constexpr int64_t kInt64Max = std::numeric_limits<int64_t>::max();
-
-Random& ThreadRandom() {
-  thread_local Random random(static_cast<uint64_t>(Clock::MonotonicNs()) ^
-                             reinterpret_cast<uintptr_t>(&random));
-  return random;
-}
 
 /// What a change of a hash reports.
 void ReportChange(CommandContext& ctx, const Key& key, int64_t changes, const char* event) {

@@ -31,14 +31,13 @@
 #include <string_view>
 #include <vector>
 
-#include "base/clock.h"
 #include "base/glob.h"
 #include "base/numbers.h"
-#include "base/random.h"
 #include "base/strings.h"
 #include "commands/families.h"
 #include "engine/command_context.h"
 #include "engine/handlers.h"
+#include "engine/thread_random.h"
 
 namespace sherd {
 namespace {
@@ -49,6 +48,7 @@ using engine::Handle;
 using engine::HandlerRow;
 using engine::ShardId;
 using engine::Table;
+using engine::ThreadRandom;
 
 struct ScanOptions {
   uint64_t cursor = 0;
@@ -154,12 +154,6 @@ void ExpireFound(CommandContext& ctx, const ScanOptions& options, const ScanFind
   if (!options.has_type) return;
   ctx.counters->keyspace_hits.Add(found.typed_hits);
   ctx.counters->keyspace_misses.Add(found.expired.size());
-}
-
-Random& ThreadRandom() {
-  thread_local Random random(static_cast<uint64_t>(Clock::MonotonicNs()) ^
-                             reinterpret_cast<uintptr_t>(&random));
-  return random;
 }
 
 /// A random entry of the database, all keys of all shards being equally likely; nullptr when empty.

@@ -102,6 +102,26 @@ const Key* KeyOfArgument(const CommandContext& ctx, size_t index) {
   return nullptr;
 }
 
+engine::Handle OpenSortedSet(engine::CommandContext& ctx, const engine::Key& key, engine::Handle handle,
+                             const engine::SortedSetLimits& limits, size_t members,
+                             size_t first_length) {
+  if (handle) {
+    engine::Entry& entry = ctx.Mutate(key, handle);
+    // Redis 7.2 goes by the number of pairs, whether they are members already or not.
+    if (entry.encoding() == engine::Encoding::kListPack && members > limits.max_entries) {
+      engine::ConvertToSkipList(ctx.heap(key), entry);
+    }
+    return handle;
+  }
+  engine::Encoding encoding;
+  const uint64_t payload =
+      engine::CreateSortedSet(ctx.heap(key), limits, members, first_length, &encoding);
+  handle = ctx.SetValue(key, handle, engine::Type::kSortedSet, encoding,
+                        reinterpret_cast<const void*>(payload));
+  ctx.Notify(engine::kEventNew, "new", key);
+  return handle;
+}
+
 void DeleteIfEmpty(CommandContext& ctx, const Key& key, Handle handle) {
   if (engine::SortedSetLength(*handle.entry()) > 0) return;
   ctx.Delete(key, handle, static_cast<bool>(ctx.options().lazyfree_lazy_server_del));

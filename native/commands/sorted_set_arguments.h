@@ -32,6 +32,12 @@ engine::RankRange ClampRanks(int64_t start, int64_t end, size_t length);
 /// The key that stands at args[index], if the key specs have found it there, else null.
 const engine::Key* KeyOfArgument(const engine::CommandContext& ctx, size_t index);
 
+/// The sorted set that `members` members are going to be added to, the first of them `first_length` bytes
+/// long: the one at `handle`, in an encoding that has room by their number, or a new one ("new" is told).
+engine::Handle OpenSortedSet(engine::CommandContext& ctx, const engine::Key& key, engine::Handle handle,
+                             const engine::SortedSetLimits& limits, size_t members,
+                             size_t first_length);
+
 /// Deletes the key if its sorted set is empty, and tells so.
 void DeleteIfEmpty(engine::CommandContext& ctx, const engine::Key& key, engine::Handle handle);
 

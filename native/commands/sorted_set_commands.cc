@@ -19,7 +19,6 @@
 #include <unordered_set>
 #include <vector>
 
-#include "base/clock.h"
 #include "base/numbers.h"
 #include "base/random.h"
 #include "commands/collection_scan.h"
@@ -27,6 +26,7 @@
 #include "commands/sorted_set_arguments.h"
 #include "engine/command_context.h"
 #include "engine/sorted_set_value.h"
+#include "engine/thread_random.h"
 
 namespace sherd {
 namespace {
@@ -41,6 +41,7 @@ using engine::IntegerText;
 using engine::Key;
 using engine::RankRange;
 using engine::SortedSetLimits;
+using engine::ThreadRandom;
 using engine::Type;
 namespace errors = engine::errors;
 
@@ -100,26 +101,6 @@ bool ParseAdd(CommandContext& ctx, uint32_t flags, AddOptions* options) {
   return false;
 }
 
-// The key's sorted set, made for `options.members` of them if it is missing.
-Handle OpenForAdd(CommandContext& ctx, const Key& key, Handle handle, const AddOptions& options,
-                  const SortedSetLimits& limits) {
-  if (handle) {
-    Entry& entry = ctx.Mutate(key, handle);
-    // Redis 7.2 goes by the number of pairs, whether they are members already or not.
-    if (entry.encoding() == Encoding::kListPack && options.members > limits.max_entries) {
-      engine::ConvertToSkipList(ctx.heap(key), entry);
-    }
-    return handle;
-  }
-  Encoding encoding;
-  const uint64_t payload = engine::CreateSortedSet(ctx.heap(key), limits, options.members,
-                                                   ctx.args[options.first + 1].size(), &encoding);
-  handle =
-      ctx.SetValue(key, handle, Type::kSortedSet, encoding, reinterpret_cast<const void*>(payload));
-  ctx.Notify(engine::kEventNew, "new", key);
-  return handle;
-}
-
 struct AddCounts {
   int64_t added = 0;
   int64_t updated = 0;
@@ -131,7 +112,8 @@ struct AddCounts {
 AddCounts OpAdd(CommandContext& ctx, const Key& key, Handle handle, const AddOptions& options,
                 const double* scores) {
   const SortedSetLimits limits = SortedSetLimits::Of(ctx.options());
-  handle = OpenForAdd(ctx, key, handle, options, limits);
+  handle = OpenSortedSet(ctx, key, handle, limits, options.members,
+                         ctx.args[options.first + 1].size());
   Entry& entry = *handle.entry();
   AddCounts counts;
   for (size_t i = 0; i < options.members && !counts.is_not_a_number; i++) {
@@ -366,12 +348,6 @@ void CmdZMPop(CommandContext& ctx) {
 }
 
 // ---- Random members ----
-
-Random& ThreadRandom() {
-  thread_local Random random(static_cast<uint64_t>(Clock::MonotonicNs()) ^
-                             reinterpret_cast<uintptr_t>(&random));
-  return random;
-}
 
 // `count` members with repetition, each chosen among all.
 void ReplyRandomMembers(MemberReply& reply, const Entry& entry, size_t count) {
