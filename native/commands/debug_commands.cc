@@ -53,7 +53,6 @@ using engine::HandlerRow;
 using engine::Key;
 using engine::ShardId;
 
-constexpr std::string_view kNotPositive = "ERR value is out of range, must be positive";
 constexpr std::string_view kWrongProtocolType =
     "ERR Wrong protocol type name. Please use one of the following: "
     "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false";
@@ -90,7 +89,7 @@ const Entry* FindArgument(CommandContext& ctx) {
 }
 
 bool ParsePositive(CommandContext& ctx, size_t index, int64_t* value) {
-  return ctx.ParseIntegerIn(index, 0, INT64_MAX, value, kNotPositive);
+  return ctx.ParseIntegerIn(index, 0, INT64_MAX, value, engine::errors::kMustBePositive);
 }
 
 // ---- Data ----

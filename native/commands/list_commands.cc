@@ -42,7 +42,6 @@ using engine::ListLimits;
 using engine::Type;
 namespace errors = engine::errors;
 
-constexpr std::string_view kNotPositive = "ERR value is out of range, must be positive";
 constexpr std::string_view kNotNegatable =
     "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
 constexpr std::string_view kRankZero =
@@ -344,7 +343,7 @@ void PopMany(CommandContext& ctx, ListEnd end) {
                            "' command");
   }
   int64_t count;
-  if (!ParseAtLeast(ctx, 2, 0, &count, kNotPositive)) return;
+  if (!ParseAtLeast(ctx, 2, 0, &count, errors::kMustBePositive)) return;
   const Key& key = ctx.key(0);
   Handle handle;
   if (!ctx.FindWrite(key, Type::kList, &handle)) return;

@@ -38,7 +38,6 @@ using engine::ThreadRandom;
 using engine::Type;
 namespace errors = engine::errors;
 
-constexpr std::string_view kMustBePositive = "ERR value is out of range, must be positive";
 constexpr std::string_view kLongRange =
     "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
 
@@ -289,7 +288,7 @@ void PopSome(CommandContext& ctx, const Key& key, Handle handle, size_t count) {
 
 void PopCount(CommandContext& ctx) {
   int64_t wanted;
-  if (!ctx.ParseIntegerIn(2, 0, LONG_MAX, &wanted, kMustBePositive)) return;
+  if (!ctx.ParseIntegerIn(2, 0, LONG_MAX, &wanted, errors::kMustBePositive)) return;
   const Key& key = ctx.key(0);
   Handle handle;
   if (!ctx.FindWrite(key, Type::kSet, &handle)) return;

@@ -269,7 +269,7 @@ void Pop(CommandContext& ctx, bool is_max) {
   int64_t count = 1;
   const bool has_count = ctx.args.size() == 3;
   if (has_count &&
-      !ParseNotNegative(ctx, 2, &count, "ERR value is out of range, must be positive")) {
+      !ParseNotNegative(ctx, 2, &count, errors::kMustBePositive)) {
     return;
   }
   const Key& key = ctx.key(0);
