@@ -69,14 +69,20 @@ export function slotOf(key: string): number {
   return crc16(tag ?? key) % SLOTS;
 }
 
+/** In which of `parts` equal parts of all slots a key lies. */
+export function partOf(key: string, parts: number): number {
+  return Math.floor((slotOf(key) * parts) / SLOTS);
+}
+
 /**
  * A key whose slot lies in a given part of the slots, so that keys of different parts lie on different shards of a
- * server with at least `parts` shards (a shard is a run of neighbouring slots). Same arguments, same key.
+ * server with at least `parts` shards (a shard is a run of neighbouring slots). Same arguments, same key. The name has
+ * no hash tag.
  */
 export function keyInPart(name: string, part: number, parts: number): string {
   for (let attempt = 0; ; attempt++) {
     const key = `${name}:${attempt}`;
-    if (Math.floor((slotOf(key) * parts) / SLOTS) === part % parts) return key;
+    if (partOf(key, parts) === part % parts) return key;
   }
 }
 
