@@ -49,6 +49,7 @@ enum class Runs : uint8_t {
   kAllShards,   // on all shards (DBSIZE, KEYS, FLUSHALL …)
   kControl,     // handed to TypeScript (CONFIG, INFO …)
   kRouted,      // a route function registered beside the handler decides (SCAN, DEBUG …)
+  kTransaction,  // on the shards that the connection's transaction names (EXEC, DISCARD, UNWATCH)
 };
 
 /// One key spec (begin_search + find_keys), as COMMAND INFO shows it.

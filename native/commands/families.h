@@ -53,6 +53,16 @@ std::span<const engine::HandlerRow> KeyHandlers();
 /// Their expiries: expire_commands.cc. Walks over all of them: scan_commands.cc.
 std::span<const engine::HandlerRow> ExpireHandlers();
 std::span<const engine::HandlerRow> ScanHandlers();
+/// MULTI, EXEC, DISCARD, WATCH, UNWATCH: transaction_commands.cc.
+std::span<const engine::HandlerRow> TransactionHandlers();
+/// Commands that wait: blocking_commands.cc.
+std::span<const engine::HandlerRow> BlockingHandlers();
+/// Publish and subscribe: pubsub_commands.cc.
+std::span<const engine::HandlerRow> PubsubHandlers();
+/// CLIENT TRACKING and its kin: tracking_commands.cc.
+std::span<const engine::HandlerRow> TrackingHandlers();
+/// CLIENT PAUSE and UNPAUSE, MONITOR: client_control_commands.cc.
+std::span<const engine::HandlerRow> ClientControlHandlers();
 /// The server as a whole: server_commands.cc. DEBUG: debug_commands.cc.
 std::span<const engine::HandlerRow> ServerHandlers();
 std::span<const engine::HandlerRow> DebugHandlers();

@@ -41,6 +41,11 @@ const engine::HandlerTable& Handlers() {
         StreamInfoHandlers(),
         SortHandlers(),
         DumpHandlers(),
+        TransactionHandlers(),
+        BlockingHandlers(),
+        PubsubHandlers(),
+        TrackingHandlers(),
+        ClientControlHandlers(),
     };
     return new engine::HandlerTable(families);
   }();

@@ -113,10 +113,7 @@ void CmdSwapDb(CommandContext& ctx) {
   const int a = static_cast<int>(first);
   const int b = static_cast<int>(second);
   ForEachShard(ctx, [&](Keyspace& space) { space.SwapDatabases(a, b); });
-  if (a != b) {
-    ctx.SignalFlushed(a);
-    ctx.SignalFlushed(b);
-  }
+  if (a != b) ctx.SignalSwapped(a, b);
   ctx.AddDirty(1);
   ctx.reply.Ok();
 }

@@ -30,6 +30,7 @@
 #include "engine/command_context.h"
 #include "engine/engine.h"
 #include "engine/session.h"
+#include "engine/transaction.h"
 #include "resp/reply_builder.h"
 
 namespace sherd::test {
@@ -182,7 +183,9 @@ inline void TestServer::RunInto(resp::OutputBuffer* out, std::span<const std::st
   ctx.no_touch = session.no_touch;
   ctx.client_id = session.id;
   ctx.now_ms = now_ms();
+  if (session.transaction == nullptr) session.transaction = std::make_unique<engine::Transaction>();
   ctx.session = spec->runs == Runs::kConnection ? &session : nullptr;
+  ctx.transaction = session.transaction.get();
   ctx.counters = &counters();
   ctx.clock.lru_seconds = static_cast<uint32_t>(ctx.now_ms / 1000) & 0xffffff;
   row.handler(ctx);

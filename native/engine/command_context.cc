@@ -1,6 +1,11 @@
 // CommandContext: what lookups, writes and effects mean for the clients.
 #include "engine/command_context.h"
 
+#include <climits>
+#include <cmath>
+
+#include "base/clock.h"
+#include "base/numbers.h"
 #include "base/strings.h"
 #include "engine/field_expiry.h"
 
@@ -24,7 +29,10 @@ constexpr size_t kShareMin = 16 * 1024;
 }  // namespace
 
 void ExpireKey(Engine& engine, WorkerCounters* counters, int db, const Key& key, Handle handle) {
-  engine.keyspace(key.shard).Erase(db, handle, static_cast<bool>(engine.options().lazyfree_lazy_expire));
+  Keyspace& space = engine.keyspace(key.shard);
+  space.Erase(db, handle, static_cast<bool>(engine.options().lazyfree_lazy_expire));
+  space.PublishMemory();
+  if (space.has_interests()) KeyChanged(engine, db, key, 0);
   if (counters != nullptr) counters->expired_keys.Increment();
   if (PropagationSink* sink = engine.propagation_sink.load(std::memory_order_relaxed)) {
     const std::string_view effect[] = {engine.options().lazyfree_lazy_expire ? "UNLINK" : "DEL", key.name};
@@ -40,12 +48,11 @@ Handle CommandContext::ExpireDue(int db_index, const Key& key, Handle handle) {
   const Entry& entry = *handle.entry();
   if (space.IsExpired(entry, now_ms)) {
     ExpireKey(engine, counters, db_index, key, handle);
-    SignalModifiedIn(db_index, key);
     return {};
   }
   if (!entry.has_field_expiry() || NextFieldExpiry(entry) >= now_ms) return handle;
   ExpireHashFields(engine, db_index, key, handle, now_ms);
-  SignalModifiedIn(db_index, key);
+  space.PublishMemory();
   return space.Find(db_index, key);
 }
 
@@ -95,9 +102,144 @@ void CommandContext::ReplyStringBytes(const Entry& entry, std::string_view bytes
   }
 }
 
-// Watching and tracking listen here once they exist; until then there is nobody to tell.
-void CommandContext::SignalModifiedIn(int, const Key& key) { keyspace(key).PublishMemory(); }
-void CommandContext::SignalFlushed(int) {}
+// ---- Who wants to know ----
+
+namespace {
+
+/// A key that had expired before it was watched and is deleted now has not changed for its watcher.
+void MarkWatchers(Keyspace& space, int db, const Key& key, KeyInterest* interest) {
+  for (WatchedKey* watched = interest->watchers.first(); watched != nullptr; watched = watched->next) {
+    if (watched->was_expired && !space.Find(db, key)) {
+      watched->was_expired = false;
+      continue;
+    }
+    watched->set->is_dirty.store(true, std::memory_order_relaxed);
+  }
+}
+
+/// All keys of a database come or go at once. `is_changed(key)`: whether this one does.
+template <class IsChanged>
+void SignalDatabase(Engine& engine, ShardId shard, int db, IsChanged&& is_changed) {
+  engine.keyspace(shard).interests(db).ForEach([&](std::string_view name, KeyInterest& interest) {
+    if (!interest.waiters.empty()) ThisThread().ready_keys.push_back({db, shard, std::string(name)});
+    if (interest.watchers.empty() || !is_changed(engine.MakeKey(name))) return;
+    for (WatchedKey* watched = interest.watchers.first(); watched != nullptr; watched = watched->next) {
+      watched->set->is_dirty.store(true, std::memory_order_relaxed);
+    }
+  });
+}
+
+}  // namespace
+
+void KeyChanged(Engine& engine, int db, const Key& key, uint64_t) {
+  Keyspace& space = engine.keyspace(key.shard);
+  KeyInterest* interest = space.interests(db).Find(key.name);
+  if (interest == nullptr) return;
+  MarkWatchers(space, db, key, interest);
+  if (!interest->waiters.empty()) {
+    ThisThread().ready_keys.push_back({db, key.shard, std::string(key.name)});
+  }
+}
+
+void CommandContext::SignalModifiedIn(int db_index, const Key& key) {
+  Keyspace& space = keyspace(key);
+  space.PublishMemory();
+  if (__builtin_expect(space.has_interests(), 0)) KeyChanged(engine, db_index, key, client_id);
+}
+
+void CommandContext::SignalFlushed(int db_index) {
+  for (int shard = 0; shard < engine.shard_count(); shard++) {
+    Keyspace& space = engine.keyspace(static_cast<ShardId>(shard));
+    if (!space.has_interests()) continue;
+    for (int db = 0; db < engine.database_count(); db++) {
+      if (db_index != -1 && db != db_index) continue;
+      SignalDatabase(engine, static_cast<ShardId>(shard), db, [&](const Key& key) {
+        const Handle handle = space.Find(db, key);
+        return handle && !space.IsExpired(*handle.entry(), now_ms);
+      });
+    }
+  }
+}
+
+void CommandContext::SignalSwapped(int a, int b) {
+  for (int shard = 0; shard < engine.shard_count(); shard++) {
+    Keyspace& space = engine.keyspace(static_cast<ShardId>(shard));
+    if (!space.has_interests()) continue;
+    const auto exists = [&](const Key& key) { return space.Find(a, key) || space.Find(b, key); };
+    SignalDatabase(engine, static_cast<ShardId>(shard), a, exists);
+    SignalDatabase(engine, static_cast<ShardId>(shard), b, exists);
+  }
+}
+
+// ---- Waiting ----
+
+bool CommandContext::Block(Type type, size_t key_count, int64_t deadline_ms, TimeoutReply timeout_reply,
+                           bool wakes_without_key) {
+  if (block == nullptr) return false;
+  block->is_set = true;
+  block->type = type;
+  block->key_count = key_count;
+  block->deadline_ms = deadline_ms;
+  block->timeout_reply = timeout_reply;
+  block->wakes_without_key = wakes_without_key;
+  return true;
+}
+
+bool CommandContext::ParseTimeoutSeconds(size_t index, int64_t* deadline_ms) {
+  double seconds;
+  if (!ParseDouble(args[index], &seconds)) {
+    reply.Error("ERR timeout is not a float or out of range");
+    return false;
+  }
+  if (seconds < 0) {
+    reply.Error("ERR timeout is negative");
+    return false;
+  }
+  // Rounded up, so that no time but 0 is for ever.
+  const double ms = std::ceil(seconds * 1000);
+  if (ms > static_cast<double>(INT64_MAX) / 2 || static_cast<int64_t>(ms) > INT64_MAX - now_ms) {
+    reply.Error("ERR timeout is out of range");
+    return false;
+  }
+  *deadline_ms = ms == 0 ? 0 : now_ms + static_cast<int64_t>(ms);
+  return true;
+}
+
+bool CommandContext::ParseTimeoutMs(size_t index, int64_t* deadline_ms) {
+  int64_t ms;
+  if (!ParseInteger(index, &ms, "ERR timeout is not an integer or out of range")) return false;
+  if (ms < 0) {
+    reply.Error("ERR timeout is negative");
+    return false;
+  }
+  if (ms > INT64_MAX - now_ms) {
+    reply.Error("ERR timeout is out of range");
+    return false;
+  }
+  *deadline_ms = ms == 0 ? 0 : now_ms + ms;
+  return true;
+}
+
+// ---- Execution ----
+
+void RunCommand(CommandContext& ctx, Handler handler, uint64_t* tick) {
+  const uint32_t errors_before = ctx.reply.errors();
+  handler(ctx);
+  if (__builtin_expect(ctx.block != nullptr && ctx.block->is_set, 0)) return;
+  const uint64_t end = CycleClock::Now();
+  CommandCounters& counters = ctx.engine.command_counters(ctx.worker, static_cast<size_t>(ctx.spec->id));
+  counters.calls.Increment();
+  counters.nanoseconds.Add(CycleClock::ToNs(end - *tick));
+  *tick = end;
+  ctx.counters->commands_processed.Increment();
+  if (__builtin_expect(ctx.reply.errors() != errors_before, 0)) {
+    counters.failed_calls.Increment();
+    ctx.counters->error_replies.Add(ctx.reply.errors() - errors_before);
+  }
+  if (ctx.dirty() == 0) return;
+  ctx.counters->dirty.Add(static_cast<uint64_t>(ctx.dirty()));
+  if (__builtin_expect(ctx.is_propagating(), 0) && !ctx.has_propagated()) ctx.Propagate(ctx.db, ctx.args);
+}
 
 void CommandContext::Propagate(int db_index, std::span<const std::string_view> effect) {
   propagated_ = true;

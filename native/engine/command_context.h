@@ -19,12 +19,16 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "command_table/command_table.h"
 #include "engine/engine.h"
 #include "engine/errors.h"
 #include "engine/session.h"
+#include "engine/thread_state.h"
 #include "resp/reply_builder.h"
 
 namespace sherd::engine {
@@ -34,6 +38,23 @@ enum LookupFlag : uint32_t {
   kLookupDefault = 0,
   kNoTouch = 1,   // leave the LRU/LFU clock
   kNoStats = 2,   // leave keyspace_hits/misses and the key-miss event
+};
+
+class Transaction;
+
+/// What a command that waits is answered with when its time is over.
+enum class TimeoutReply : uint8_t { kNullArray, kNull, kZero, kTwoZeros };
+
+/// What a command that cannot be served now waits for. Filled by CommandContext::Block.
+struct BlockRequest {
+  bool is_set = false;
+  bool wakes_without_key = false;
+  Type type = Type::kList;
+  TimeoutReply timeout_reply = TimeoutReply::kNullArray;
+  size_t key_count = 0;      // the first keys of the command; 0: waits for the time alone
+  int64_t deadline_ms = 0;   // wall clock; 0: for ever
+  /// Arguments to be replaced in the command that is tried again ("$" of XREAD): index and text.
+  std::vector<std::pair<size_t, std::string>> rewrites;
 };
 
 class CommandContext {
@@ -56,6 +77,10 @@ class CommandContext {
   // Where the caller keeps the block of an argument that was read into one of its own, or null.
   // SetString may take the block over instead of copying it, and then sets the place to null.
   LargeString** large_argument = nullptr;
+  Transaction* transaction = nullptr;  // WATCH, EXEC, DISCARD and UNWATCH only: the connection's
+  std::vector<size_t>* transaction_holes = nullptr;  // EXEC: where in the reply those of control commands belong
+  BlockRequest* block = nullptr;       // null: the command may not wait (within EXEC)
+  bool is_retry = false;               // a command that waited is tried again
 
   const Key& key(size_t index) const {
     DCHECK(index < keys.size());
@@ -134,6 +159,26 @@ class CommandContext {
     keyspace(key).SetExpiry(db, handle, expiry_ms);
   }
 
+  // ---- Waiting ----
+
+  /// The command waits until one of its first `key_count` keys holds a `type` (0: for the time alone), and
+  /// is then run again with the same arguments, before anybody else gets at the key. Must be the last thing
+  /// that the handler does, without a reply. False: it may not wait (EXEC), and the handler replies as if
+  /// the time was over. `deadline_ms` as parsed by ParseTimeout.
+  bool Block(Type type, size_t key_count, int64_t deadline_ms,
+             TimeoutReply timeout_reply = TimeoutReply::kNullArray, bool wakes_without_key = false);
+  /// Parses a timeout in seconds with a fraction (BLPOP …) into a deadline, 0 for none.
+  bool ParseTimeoutSeconds(size_t index, int64_t* deadline_ms);
+  /// The same in whole milliseconds (XREAD BLOCK, WAIT).
+  bool ParseTimeoutMs(size_t index, int64_t* deadline_ms);
+  /// Whether the shard of a key is held. Always so, but when a command that waited is tried again: then
+  /// only the shards of the command that woke it are, and other keys must be passed over as if missing.
+  bool Holds(const Key& key) const {
+    if (__builtin_expect(!is_retry, 1)) return true;
+    PostOffice* office = ThisThread().post_office;
+    return office == nullptr || office->Holds(key.shard);
+  }
+
   // ---- Effects ----
 
   /// `count` changes happened: the command is propagated if count > 0 in total.
@@ -142,8 +187,10 @@ class CommandContext {
   /// The key's value changed: watchers and trackers must know, and the bytes in use are published.
   void SignalModified(const Key& key) { SignalModifiedIn(db, key); }
   void SignalModifiedIn(int db_index, const Key& key);
-  /// Every key of a database changed (FLUSHDB, SWAPDB); -1: of all databases.
+  /// Every key of a database is about to go (FLUSHDB); -1: of all databases. All shards are held.
   void SignalFlushed(int db_index);
+  /// Two databases have changed places. All shards are held.
+  void SignalSwapped(int a, int b);
   /// Publishes a keyspace event, if anybody listens to its class.
   void Notify(EventClass event_class, const char* event, const Key& key) {
     NotifyIn(db, event_class, event, key.name);
@@ -186,5 +233,16 @@ class CommandContext {
 /// Deletes a key whose time has come and tells everyone (DEL propagated, "expired" event, counters).
 /// Used by lookups and by the expiry cycle; the lease of the key's shard is held.
 void ExpireKey(Engine& engine, WorkerCounters* counters, int db, const Key& key, Handle handle);
+
+/// Tells watchers, waiters and trackers that a key has changed or is gone. `client_id`: who did it, 0 for
+/// the server itself. The shard's lease is held.
+void KeyChanged(Engine& engine, int db, const Key& key, uint64_t client_id);
+
+/// Runs a handler with everything around it: call counters, timing, propagation. The leases of the
+/// command's shards are held by the calling thread. `tick` is the CycleClock when the last command of
+/// this thread ended, and is moved on: commands of a batch are timed with one clock reading each. A
+/// command that waits (ctx.block) is not counted yet.
+using Handler = void (*)(CommandContext& ctx);
+void RunCommand(CommandContext& ctx, Handler handler, uint64_t* tick);
 
 }  // namespace sherd::engine

@@ -60,6 +60,11 @@ class PropagationSink {
   ~PropagationSink() = default;
 };
 
+inline constexpr uint32_t kGatePauseWrites = 1;
+inline constexpr uint32_t kGatePauseAll = 2;
+inline constexpr uint32_t kGatePause = kGatePauseWrites | kGatePauseAll;
+inline constexpr uint32_t kGateWaiter = 4;
+
 /// Limits of one client class (client-output-buffer-limit): bytes, bytes, seconds; 0 is no limit.
 struct OutputLimit {
   int64_t hard_bytes = 0;
@@ -132,6 +137,15 @@ class Engine {
   // ---- Hooks; null while nobody listens, so that they cost one predicted branch ----
   std::atomic<EventSink*> event_sink{nullptr};
   std::atomic<PropagationSink*> propagation_sink{nullptr};
+
+  // ---- The gate: what a command must look at, once it holds its leases and before it runs ----
+
+  /// Zero nearly always. Bits 0 and 1: CLIENT PAUSE (kGatePauseWrites, kGatePauseAll), changed under all
+  /// leases, so that whoever takes a lease afterwards sees it. Above, in steps of kGateWaiter: waiters that
+  /// need more shards than the key they wait for (BLMOVE), changed under the leases of that key.
+  std::atomic<uint32_t> gate{0};
+  /// When the pause ends, unix ms. Changed like the bits.
+  std::atomic<int64_t> pause_until_ms{0};
 
   /// Connected clients of all workers, for maxclients: exact, taken before a client is accepted.
   std::atomic<int64_t> connected_clients{0};

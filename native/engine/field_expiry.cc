@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/command_context.h"
 #include "engine/hash_value.h"
 
 namespace sherd::engine {
@@ -55,6 +56,7 @@ bool ExpireHashFields(Engine& engine, int db, const Key& key, Handle handle, int
     SyncFieldExpiry(space, db, handle);
     space.PublishMemory();
   }
+  if (space.has_interests()) KeyChanged(engine, db, key, 0);
   if (EventSink* sink = engine.event_sink.load(std::memory_order_relaxed)) {
     sink->OnKeyEvent(kEventHash, "hexpired", db, key.name);
     if (is_empty) sink->OnKeyEvent(kEventGeneric, "del", db, key.name);

@@ -14,8 +14,6 @@
 
 namespace sherd::engine {
 
-using Handler = void (*)(CommandContext& ctx);
-
 /// Where a command line of a `routed` command runs.
 struct Route {
   Runs runs = Runs::kConnection;        // any but kRouted

@@ -46,6 +46,7 @@ Keyspace::Keyspace(ShardId id, int databases, ShardCounters* counters,
       counters_(counters),
       database_counters_(database_counters) {
   for (int i = 0; i < databases; i++) {
+    interests_.emplace_back(&interest_keys_);
     databases_.push_back(new Database(&heap_));
     databases_.back()->counters = &database_counters_[i];
   }

@@ -28,6 +28,7 @@
 #include "ds/hash_table.h"
 #include "engine/counters.h"
 #include "engine/entry.h"
+#include "engine/interests.h"
 
 namespace sherd::engine {
 
@@ -176,6 +177,13 @@ class alignas(128) Keyspace {
 
   /// Bytes that one key costs, MEMORY USAGE's view (entry, its slot, value). `samples` as in ValueOps.
   size_t MemoryUsage(const Entry& entry, size_t samples) const;
+  // ---- Who wants to know ----
+
+  /// Clients that watch keys of a database or wait for them.
+  Interests& interests(int db) { return interests_[static_cast<size_t>(db)]; }
+  /// Whether anybody wants to know that a key of this shard has changed.
+  bool has_interests() const { return interest_keys_ != 0; }
+
   /// Shows the world the bytes in use; after values were changed in place.
   void PublishMemory() { counters_->used_memory.Set(heap_.used_bytes()); }
 
@@ -208,11 +216,13 @@ class alignas(128) Keyspace {
 
   ShardId id_;
   uint8_t epoch_ = 0;
+  uint32_t interest_keys_ = 0;  // of all databases
   const std::atomic<uint32_t>* initial_clock_;
   SlabHeap heap_;
   // Plain pointers: SWAPDB exchanges them, and a thread that prefetches without the lease must never see
   // the null that moving a unique_ptr leaves for a moment.
   std::vector<Database*> databases_;
+  std::vector<Interests> interests_;
   ShardCounters* counters_;
   DatabaseCounters* database_counters_;
   std::deque<std::unique_ptr<Table>> deferred_tables_;

@@ -6,13 +6,19 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 namespace sherd::engine {
 
+class Transaction;
+
 enum class ReplyMode : uint8_t { kOn, kOff, kSkipNext, kSkipping };
 
 struct Session {
+  Session();
+  ~Session();
+
   uint64_t id = 0;
   int db = 0;
   int resp = 2;
@@ -25,6 +31,8 @@ struct Session {
   ReplyMode reply_mode = ReplyMode::kOn;
   int64_t created_ms = 0;            // wall clock
   int64_t last_active_ms = 0;
+  bool in_multi = false;             // between MULTI and EXEC or DISCARD
+  std::unique_ptr<Transaction> transaction;  // from the first MULTI or WATCH on
   std::string name;
   std::string library_name;
   std::string library_version;

@@ -36,6 +36,8 @@ bool Matches(const ClientFilter& filter, const Connection& connection, int64_t n
 void DescribeConnection(const Connection& connection, int64_t now_ms, std::string* line) {
   const engine::Session& session = connection.session;
   std::string flags;
+  if (session.in_multi) flags += 'x';
+  if (connection.blocked != nullptr) flags += 'b';
   if (session.close_after_reply) flags += 'c';
   if (session.is_unix_socket) flags += 'U';
   if (session.no_evict) flags += 'e';
@@ -53,11 +55,12 @@ void DescribeConnection(const Connection& connection, int64_t now_ms, std::strin
   AppendField(line, "sub", int64_t{0});
   AppendField(line, "psub", int64_t{0});
   AppendField(line, "ssub", int64_t{0});
-  AppendField(line, "multi", int64_t{-1});
+  AppendField(line, "multi", session.in_multi ? static_cast<int64_t>(session.transaction->command_count()) : -1);
   AppendField(line, "qbuf", static_cast<int64_t>(connection.input.size()));
   AppendField(line, "qbuf-free", static_cast<int64_t>(connection.input.capacity() - connection.input.size()));
   AppendField(line, "argv-mem", int64_t{0});
-  AppendField(line, "multi-mem", int64_t{0});
+  AppendField(line, "multi-mem",
+              session.in_multi ? static_cast<int64_t>(session.transaction->argument_bytes()) : 0);
   AppendField(line, "rbs", int64_t{0});
   AppendField(line, "rbp", int64_t{0});
   AppendField(line, "obl", int64_t{0});

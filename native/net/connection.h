@@ -12,14 +12,16 @@
 //     | error, QUIT, kill          v
 //     +-----------------------> CLOSING --> freed by its worker (when parked: once answered)
 //
-// PARKED: a request of this connection waits at a shard or in TypeScript; nothing more of its input is
-// executed until the answer is there (R3).
+// PARKED: a request of this connection waits at a shard, for a key or in TypeScript, or CLIENT PAUSE holds
+// it back; nothing more of its input is executed until the answer is there (R3).
 //
 // Thread: the I/O worker that owns it, only.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/entry.h"
 #include "engine/session.h"
@@ -59,6 +61,15 @@ class InputBuffer {
   size_t capacity_ = 0;
 };
 
+struct QueuedRequest;
+
+/// The reply of an EXEC with holes for the replies of its control commands, which are asked one by one.
+struct HoleFilling {
+  std::string reply;
+  std::vector<size_t> holes;         // offsets in `reply`
+  std::vector<std::string> answers;  // so far
+};
+
 enum class ConnectionState : uint8_t { kActive, kParked, kClosing };
 
 struct Connection {
@@ -86,6 +97,12 @@ struct Connection {
   bool skip_answer = false;      // CLIENT REPLY OFF or SKIP covers the answer
   bool ignores_input = false;    // after a protocol error whose answer CLIENT REPLY covered
   bool is_on_scratch = false;    // output is on loan of the worker's scratch block
+  bool in_resume_list = false;   // answered; goes on when the turn comes to it
+  bool in_flush_list = false;    // has messages to be sent at the end of the turn
+  bool is_over_limit = false;    // messages have passed an output limit; closed at the end of the turn
+  bool is_postponed = false;     // parked by CLIENT PAUSE
+  QueuedRequest* blocked = nullptr;  // the command that waits, while it waits
+  std::unique_ptr<HoleFilling> filling;  // EXEC whose control commands are being answered
   int64_t soft_limit_since_ms = 0;  // when the output first passed its soft limit, 0: it has not
   size_t index = 0;              // place in the worker's list of connections
 };

@@ -24,7 +24,9 @@ Server::Server(const engine::EngineConfig& config, const engine::HandlerTable* h
       handlers_(handlers),
       leases_(static_cast<uint16_t>(config.shards), static_cast<uint16_t>(config.workers), this),
       mesh_(static_cast<uint16_t>(config.workers)),
-      connection_counts_(new std::atomic<int>[static_cast<size_t>(config.workers)]) {
+      connection_counts_(new std::atomic<int>[static_cast<size_t>(config.workers)]),
+      inboxes_(new ring::Inbox[static_cast<size_t>(config.workers)]),
+      stripes_(new Stripe[kStripes]) {
   for (int i = 0; i < config.workers; i++) {
     connection_counts_[static_cast<size_t>(i)].store(0, std::memory_order_relaxed);
     workers_.push_back(std::make_unique<Worker>(this, static_cast<engine::WorkerId>(i)));
@@ -137,46 +139,114 @@ void Server::UnassignConnection(engine::WorkerId worker) {
 
 // ---- Execution ----
 
-void RunCommand(engine::CommandContext& ctx, engine::Handler handler, uint64_t* tick) {
-  const uint32_t errors_before = ctx.reply.errors();
-  handler(ctx);
-  const uint64_t end = CycleClock::Now();
-  engine::CommandCounters& counters =
-      ctx.engine.command_counters(ctx.worker, static_cast<size_t>(ctx.spec->id));
-  counters.calls.Increment();
-  counters.nanoseconds.Add(CycleClock::ToNs(end - *tick));
-  *tick = end;
-  ctx.counters->commands_processed.Increment();
-  if (__builtin_expect(ctx.reply.errors() != errors_before, 0)) {
-    counters.failed_calls.Increment();
-    ctx.counters->error_replies.Add(ctx.reply.errors() - errors_before);
-  }
-  if (ctx.dirty() == 0) return;
-  ctx.counters->dirty.Add(static_cast<uint64_t>(ctx.dirty()));
-  if (__builtin_expect(ctx.is_propagating(), 0) && !ctx.has_propagated()) ctx.Propagate(ctx.db, ctx.args);
-}
-
 void Server::Execute(shard::Request* base, shard::WorkerId self) {
   QueuedRequest* request = static_cast<QueuedRequest*>(base);
+  if (request->phase != QueuedRequest::Phase::kCommand) return ExecuteCleanup(request);
   Worker& worker = *workers_[self];
+  if (__builtin_expect(engine_.gate.load(std::memory_order_relaxed) != 0, 0)) {
+    const Verdict verdict = CheckGate(*request->spec, request->transaction, request->keys, &request->shard_list);
+    if (verdict != Verdict::kRun) {
+      request->outcome = verdict == Verdict::kWiden ? QueuedRequest::Outcome::kWiden
+                                                    : QueuedRequest::Outcome::kPostponed;
+      return Post(request->origin, request);
+    }
+  }
   resp::ReplyBuilder reply(&request->reply, request->resp);
   engine::CommandContext ctx(engine_, reply);
-  worker.PrepareContext(&ctx);
-  ctx.spec = request->spec;
-  ctx.args = request->args;
-  ctx.keys = request->keys;
-  ctx.db = request->db;
-  ctx.no_touch = request->no_touch;
-  ctx.client_id = request->client_id;
-  ctx.large_argument = &request->large;
+  FillContext(request, &ctx, self);
+  ctx.transaction_holes = &request->holes;
+  if ((request->spec->flags & kFlagBlocking) != 0) ctx.block = &request->block;
   uint64_t tick = CycleClock::Now();
   RunCommand(ctx, request->handler, &tick);
-  if (request->origin == self) {
-    worker.AnswerLocally(request);
-  } else {
-    ctx.counters->commands_served_for_others.Increment();
-    mesh_.Send(self, request->origin, ring::Frame::Of(static_cast<uint8_t>(FrameType::kAnswer), 0, request));
+  if (self != request->origin) ctx.counters->commands_served_for_others.Increment();
+  if (request->block.is_set) {
+    request->deadline_ms = request->block.deadline_ms;
+    // The notice is on its way before anybody can serve the request and post it itself.
+    Post(request->origin, new BlockedNotice(request));
+    return RegisterWaiter(request);
   }
+  ServeReady(worker.thread());
+  request->outcome = QueuedRequest::Outcome::kAnswered;
+  Post(request->origin, request);
+}
+
+void Server::FillContext(QueuedRequest* request, engine::CommandContext* ctx, engine::WorkerId self) {
+  workers_[self]->PrepareContext(ctx);
+  ctx->spec = request->spec;
+  ctx->args = request->args;
+  ctx->keys = request->keys;
+  ctx->db = request->db;
+  ctx->no_touch = request->no_touch;
+  ctx->client_id = request->client_id;
+  ctx->large_argument = &request->large;
+  ctx->transaction = request->transaction;
+  ctx->session = request->session;
+}
+
+void Server::ExecuteCleanup(QueuedRequest* request) {
+  if (request->phase == QueuedRequest::Phase::kUnwatch) {
+    engine::Unwatch(engine_, request->watches.get());
+    delete request;
+    return;
+  }
+  UnlinkHeld(request);
+  request->outcome = QueuedRequest::Outcome::kUnlinked;
+  Post(request->origin, request);
+}
+
+void Server::Grant(shard::Request* base, shard::WorkerId) {
+  QueuedRequest* request = static_cast<QueuedRequest*>(base);
+  request->outcome = QueuedRequest::Outcome::kGranted;
+  Post(request->origin, request);
+}
+
+// ---- Messages ----
+
+void QueuedRequest::Deliver(engine::WorkerPort& port) { static_cast<Worker&>(port).ComeHome(this); }
+
+void BlockedNotice::Deliver(engine::WorkerPort& port) {
+  static_cast<Worker&>(port).NoteBlocked(request_);
+  delete this;
+}
+
+void Server::Post(engine::WorkerId to, engine::Message* message) {
+  inboxes_[to].Push(message);
+  const engine::ThreadState& thread = engine::ThisThread();
+  if (thread.port == nullptr) {
+    mesh_.bell(to).Ring();
+  } else if (to != thread.worker) {
+    workers_[thread.worker]->RingLater(to);
+  }
+}
+
+bool Server::Holds(engine::ShardId shard) { return leases_.HeldBy(shard, engine::ThisThread().worker); }
+
+void Server::AddClient(uint64_t client_id, engine::WorkerId worker, Connection* connection) {
+  Stripe& stripe = StripeOf(client_id);
+  const std::lock_guard<std::mutex> lock(stripe.mutex);
+  stripe.clients[client_id] = {worker, connection};
+}
+
+void Server::RemoveClient(uint64_t client_id) {
+  Stripe& stripe = StripeOf(client_id);
+  const std::lock_guard<std::mutex> lock(stripe.mutex);
+  stripe.clients.erase(client_id);
+}
+
+bool Server::FindClient(uint64_t client_id, engine::WorkerId* worker) {
+  Stripe& stripe = StripeOf(client_id);
+  const std::lock_guard<std::mutex> lock(stripe.mutex);
+  const auto found = stripe.clients.find(client_id);
+  if (found == stripe.clients.end()) return false;
+  *worker = found->second.worker;
+  return true;
+}
+
+Connection* Server::FindConnection(uint64_t client_id, engine::WorkerId worker) {
+  Stripe& stripe = StripeOf(client_id);
+  const std::lock_guard<std::mutex> lock(stripe.mutex);
+  const auto found = stripe.clients.find(client_id);
+  return found == stripe.clients.end() || found->second.worker != worker ? nullptr : found->second.connection;
 }
 
 void Server::RingOwner(shard::ShardId shard, shard::WorkerId self) {

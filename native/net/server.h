@@ -8,12 +8,18 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "command_table/command_table.h"
 #include "engine/engine.h"
 #include "engine/handlers.h"
+#include "engine/interests.h"
+#include "engine/thread_state.h"
+#include "engine/transaction.h"
+#include "ring/inbox.h"
 #include "ring/mesh.h"
 #include "shard/lease.h"
 
@@ -22,16 +28,45 @@ namespace sherd::net {
 struct Connection;
 class Worker;
 
-/// A command that waits at a shard or travels to another worker. Owns copies of its arguments: the
-/// connection's buffers are the worker's.
-struct QueuedRequest : shard::Request {
+/// A command that waits at a shard, travels to another worker, or waits for a key (then it is the waiter).
+/// Owns copies of its arguments: the connection's buffers are the worker's.
+///
+/// Life: made by the connection's worker, submitted, executed by whoever has its leases, and posted home
+/// with its outcome. A command that must wait stays linked to its keys' shards instead; whoever makes a key
+/// serves it and posts it home. Links that are left then are undone by submitting it once more.
+struct QueuedRequest final : shard::Request, engine::Waiter, engine::Message {
+  /// What Execute is to do.
+  enum class Phase : uint8_t { kCommand, kUnlink, kUnwatch };
+  /// Why it comes home.
+  enum class Outcome : uint8_t {
+    kAnswered,   // the reply is there
+    kCancelled,  // its worker asked for it while it was being served, in vain
+    kWiden,      // it needs more shards: shard_list has been extended, submit again
+    kPostponed,  // CLIENT PAUSE holds it back
+    kGranted,    // it has all its leases and is to be run at home
+    kUnlinked,   // nothing of it is left anywhere
+  };
+
+  void Deliver(engine::WorkerPort& port) override;
+
+  Phase phase = Phase::kCommand;
+  Outcome outcome = Outcome::kAnswered;
+  engine::BlockRequest block;
+  int64_t deadline_ms = 0;                    // of a waiting command; 0: none
+  bool unblocked_with_error = false;          // CLIENT UNBLOCK … ERROR
+  bool needs_more_shards = false;             // counted in Engine::gate while it waits
+  engine::Transaction* transaction = nullptr;  // the connection's, for commands of transactions
+  engine::Session* session = nullptr;          // with runs_at_home only
+  std::vector<std::unique_ptr<std::string>> rewritten;  // arguments replaced when it began to wait
+  std::vector<size_t> holes;                  // see CommandContext::transaction_holes
+  std::unique_ptr<engine::WatchSet> watches;  // kUnwatch
+  std::string client_address;                 // for MONITOR, when somebody monitors
   const CommandSpec* spec = nullptr;
   engine::Handler handler = nullptr;
   int db = 0;
   int resp = 2;
   bool no_touch = false;
   uint64_t client_id = 0;
-  engine::ShardId first_shard = 0;
   Connection* connection = nullptr;
   std::string bytes;                    // arguments, back to back
   std::vector<std::string_view> args;   // views into bytes
@@ -48,10 +83,19 @@ struct QueuedRequest : shard::Request {
   QueuedRequest& operator=(const QueuedRequest&) = delete;
 };
 
+/// Tells a connection's worker that its request, executed elsewhere, must wait.
+class BlockedNotice final : public engine::Message {
+ public:
+  explicit BlockedNotice(QueuedRequest* request) : request_(request) {}
+  void Deliver(engine::WorkerPort& port) override;
+
+ private:
+  QueuedRequest* request_;
+};
+
 /// Frames between workers (ring::Frame types).
 enum class FrameType : uint8_t {
   kSubmit = 1,      // word1: QueuedRequest* for a shard that the target owns
-  kAnswer = 2,      // word1: QueuedRequest* that has been executed
   kPollShard = 3,   // payload: shard left with work queued
   kConnection = 4,  // payload: accepted descriptor; word1: Listener*
 };
@@ -64,7 +108,7 @@ struct Listener {
   std::string path;  // unix socket path
 };
 
-class Server final : public shard::Executor {
+class Server final : public shard::Executor, public engine::PostOffice {
  public:
   Server(const engine::EngineConfig& config, const engine::HandlerTable* handlers);
   ~Server();
@@ -93,9 +137,52 @@ class Server final : public shard::Executor {
   // ---- shard::Executor ----
 
   void Execute(shard::Request* request, shard::WorkerId self) override;
+  void Grant(shard::Request* request, shard::WorkerId self) override;
   void RingOwner(shard::ShardId shard, shard::WorkerId self) override;
 
+  // ---- engine::PostOffice (any thread with a ThreadState) ----
+
+  void Post(engine::WorkerId to, engine::Message* message) override;
+  bool Holds(engine::ShardId shard) override;
+  bool FindClient(uint64_t client_id, engine::WorkerId* worker) override;
+  ring::Inbox& inbox(engine::WorkerId worker) { return inboxes_[worker]; }
+
+  // ---- Who is connected (any thread) ----
+
+  void AddClient(uint64_t client_id, engine::WorkerId worker, Connection* connection);
+  void RemoveClient(uint64_t client_id);
+  /// The connection, if it is one of `worker`'s: for that worker's own thread.
+  Connection* FindConnection(uint64_t client_id, engine::WorkerId worker);
+
+  // ---- Commands that wait; server_blocking.cc. The calling thread holds the leases concerned. ----
+
+  /// Links a command that must wait to the keys it waits for.
+  void RegisterWaiter(QueuedRequest* request);
+  /// Serves those who wait for keys that the command that just ran has changed. To be called before its
+  /// leases are given up.
+  void ServeReady(engine::ThreadState& thread) {
+    if (__builtin_expect(!thread.ready_keys.empty(), 0)) ServeReadyKeys(thread);
+  }
+
+  // ---- The gate (Engine::gate), leases held ----
+
+  enum class Verdict : uint8_t { kRun, kPostpone, kWiden };
+  /// Whether a command may run now with the shards it has. kWiden: `*shards` has been extended by those
+  /// that it needs too.
+  Verdict CheckGate(const CommandSpec& spec, const engine::Transaction* transaction,
+                    std::span<const engine::Key> keys, std::vector<shard::ShardId>* shards);
+  /// Whether CLIENT PAUSE holds a command back.
+  bool IsPaused(const CommandSpec& spec, const engine::Transaction* transaction) const;
+
  private:
+  void ServeReadyKeys(engine::ThreadState& thread);
+  void ServeKey(const engine::ReadyKey& ready, engine::WorkerId self);
+  bool TryServe(QueuedRequest* request, engine::WorkerId self);
+  void UnlinkHeld(QueuedRequest* request);
+  void CollectWaiterShards(const engine::Key& key, std::vector<engine::Key>* more,
+                           std::vector<shard::ShardId>* shards);
+  void ExecuteCleanup(QueuedRequest* request);
+  void FillContext(QueuedRequest* request, engine::CommandContext* ctx, engine::WorkerId self);
   ListenResult AddListener(std::unique_ptr<Listener> listener);
 
   engine::Engine engine_;
@@ -105,11 +192,20 @@ class Server final : public shard::Executor {
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::unique_ptr<std::atomic<int>[]> connection_counts_;
-};
+  std::unique_ptr<ring::Inbox[]> inboxes_;
 
-/// Runs a handler with everything around it: call counters, timing, propagation. The leases of the
-/// command's shards are held by the calling thread. `tick` is the CycleClock when the last command of
-/// this thread ended, and is moved on: commands of a batch are timed with one clock reading each.
-void RunCommand(engine::CommandContext& ctx, engine::Handler handler, uint64_t* tick);
+  // Clients by number, in stripes so that workers seldom meet.
+  struct Location {
+    engine::WorkerId worker;
+    Connection* connection;
+  };
+  struct alignas(64) Stripe {
+    std::mutex mutex;
+    std::unordered_map<uint64_t, Location> clients;
+  };
+  static constexpr size_t kStripes = 64;
+  Stripe& StripeOf(uint64_t client_id) { return stripes_[client_id % kStripes]; }
+  std::unique_ptr<Stripe[]> stripes_;
+};
 
 }  // namespace sherd::net

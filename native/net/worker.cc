@@ -2,6 +2,7 @@
 #include "net/worker.h"
 
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -20,6 +21,7 @@ constexpr uint64_t kTagMask = 7;
 constexpr uint64_t kTagConnection = 0;
 constexpr uint64_t kTagListener = 1;
 constexpr uint64_t kTagBell = 2;
+constexpr uint64_t kTagTimer = 3;
 
 }  // namespace
 
@@ -29,6 +31,12 @@ Worker::Worker(Server* server, engine::WorkerId index)
       index_(index),
       counters_(server->engine().worker_counters(index)),
       debug_id_(FindCommand("debug")->id),
+      exec_id_(FindCommand("exec")->id),
+      unwatch_id_(FindCommand("unwatch")->id),
+      watch_id_(FindCommand("watch")->id),
+      reset_id_(FindCommand("reset")->id),
+      immediate_ids_{FindCommand("multi")->id, FindCommand("watch")->id, FindCommand("quit")->id,
+                     FindCommand("reset")->id},
       read_buffer_(new char[kReadBytes]),
       scratch_(new char[kScratchBytes]) {
   epoll_fd_ = epoll_create1(EPOLL_CLOEXEC);
@@ -37,6 +45,15 @@ Worker::Worker(Server* server, engine::WorkerId index)
   event.events = EPOLLIN | EPOLLET;
   event.data.u64 = kTagBell;
   CHECK(epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, server->mesh().bell(index).fd(), &event) == 0);
+  timer_fd_ = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+  CHECK(timer_fd_ >= 0);
+  event.data.u64 = kTagTimer;
+  CHECK(epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, timer_fd_, &event) == 0);
+  bells_due_.resize(server->mesh().workers());
+  thread_.post_office = server;
+  thread_.port = this;
+  thread_.counters = &counters_;
+  thread_.worker = index;
   args_.reserve(256);
   window_.reserve(64);
   RefreshClock();
@@ -44,6 +61,7 @@ Worker::Worker(Server* server, engine::WorkerId index)
 
 Worker::~Worker() {
   Stop();
+  close(timer_fd_);
   close(epoll_fd_);
 }
 
@@ -60,12 +78,13 @@ void Worker::Stop() {
   for (Connection* connection : dead_) delete connection;
   dead_.clear();
   ready_.clear();
-  // Answers that have come; requests still at a shard are the process's to forget.
-  for (QueuedRequest* request : answered_) {
-    delete request->connection;
-    delete request;
+  // What has come home, or can still be undone here; requests still at a shard are the process's to forget.
+  for (int round = 0; round < 4; round++) {
+    DrainInbox();
+    SubmitPrepared();
   }
-  answered_.clear();
+  for (Connection* connection : dead_) delete connection;
+  dead_.clear();
   for (const PendingControl& pending : pending_control_) delete pending.connection;
   pending_control_.clear();
 }
@@ -86,6 +105,7 @@ void Worker::RemoveListener(Listener* listener) {
 
 void Worker::RunOnce() {
   if (!is_running_) return;
+  engine::SetThisThread(&thread_);
   is_in_turn_ = true;
   ring::Doorbell& bell = server_->mesh().bell(index_);
   bell.Awake();
@@ -94,6 +114,8 @@ void Worker::RunOnce() {
     counters_.loop_iterations.Increment();
     const int count = epoll_wait(epoll_fd_, events, kEventsMax, 0);
     RefreshClock();
+    // Before the events: what had happened before a client sent its command must reach it first.
+    DrainInbox();
     if (count > 0) HandleEvents(events, count);
     server_->mesh().Drain(index_, [this](engine::WorkerId from, const ring::Frame& frame) {
       HandleFrame(from, frame);
@@ -101,6 +123,8 @@ void Worker::RunOnce() {
     ServeLists();
     const bool more_background = RunBackgroundSlice();
     server_->mesh().Flush(index_);
+    RingBells();
+    ArmTimer();
     if (count == kEventsMax || more_background) continue;
     if (bell.PrepareToSleep([this] { return HasWork(); })) {
       is_in_turn_ = false;
@@ -114,8 +138,8 @@ void Worker::RunOnce() {
 }
 
 bool Worker::HasWork() {
-  return !ready_.empty() || !answered_.empty() || !shards_to_poll_.empty() || !control_replies_.empty() ||
-         server_->mesh().HasWork(index_);
+  return !ready_.empty() || !to_resume_.empty() || !prepared_.empty() || !shards_to_poll_.empty() ||
+         !control_replies_.empty() || !server_->inbox(index_).empty() || server_->mesh().HasWork(index_);
 }
 
 void Worker::HandleEvents(const epoll_event* events, int count) {
@@ -125,7 +149,12 @@ void Worker::HandleEvents(const epoll_event* events, int count) {
       Accept(reinterpret_cast<Listener*>(data & ~kTagMask));
       continue;
     }
-    if ((data & kTagMask) == kTagBell) continue;  // edge-triggered: the rings are drained anyway
+    // Edge-triggered: rings, inbox and timeouts are looked at anyway.
+    if ((data & kTagMask) == kTagBell) continue;
+    if ((data & kTagMask) == kTagTimer) {
+      timer_armed_ms_ = -1;
+      continue;
+    }
     Connection* connection = reinterpret_cast<Connection*>(data & ~kTagMask);
     static_assert(kTagConnection == 0);
     if (connection->state == ConnectionState::kClosing) continue;
@@ -136,10 +165,16 @@ void Worker::HandleEvents(const epoll_event* events, int count) {
     }
     if ((what & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
       connection->readable = true;
+      if ((what & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) connection->has_hung_up = true;
       if (connection->state == ConnectionState::kActive) ReadAndServe(connection);
-      // A parked connection is read when it is answered; but one that is gone should not wait so long.
-      if (connection->state == ConnectionState::kParked && (what & (EPOLLHUP | EPOLLERR)) != 0) {
-        Close(connection);
+      // A parked connection is read when it is answered; but one that is gone should not wait so long, and
+      // one that waits for a key may wait for ever: what it sends is kept, so that its end is seen.
+      if (connection->state == ConnectionState::kParked) {
+        if ((what & (EPOLLHUP | EPOLLERR)) != 0) {
+          Close(connection);
+        } else if (connection->blocked != nullptr || connection->is_postponed) {
+          ReadAhead(connection);
+        }
       }
     }
   }
@@ -148,10 +183,7 @@ void Worker::HandleEvents(const epoll_event* events, int count) {
 void Worker::HandleFrame(engine::WorkerId, const ring::Frame& frame) {
   switch (static_cast<FrameType>(frame.type())) {
     case FrameType::kSubmit:
-      server_->leases().Submit(frame.pointer<QueuedRequest>(), index_);
-      return;
-    case FrameType::kAnswer:
-      answered_.push_back(frame.pointer<QueuedRequest>());
+      server_->leases().Submit(frame.pointer<shard::Request>(), index_);
       return;
     case FrameType::kPollShard:
       shards_to_poll_.push_back(static_cast<engine::ShardId>(frame.payload()));
@@ -171,12 +203,20 @@ void Worker::MarkReady(Connection* connection) {
 
 void Worker::ServeLists() {
   PollShards();
-  DeliverAnswers();
+  ExpireWaiting();
+  DrainInbox();
   DeliverControlReplies();
+  ResumePostponed();
+  ResumeAnswered();
+  SubmitPrepared();
   ready_now_.swap(ready_);
   for (Connection* connection : ready_now_) {
     connection->in_ready_list = false;
-    if (connection->state == ConnectionState::kActive) ReadAndServe(connection);
+    if (connection->state == ConnectionState::kActive) {
+      ReadAndServe(connection);
+    } else if (connection->blocked != nullptr) {
+      ReadAhead(connection);
+    }
   }
   ready_now_.clear();
   // Control commands go to TypeScript last, when all sockets have been served. A handler may answer at
@@ -186,12 +226,17 @@ void Worker::ServeLists() {
     calls.swap(control_calls_);
     for (ControlCall& call : calls) on_control_(std::move(call));
   }
+  DrainInbox();
+  FlushPushed();
   for (const auto& [level, text] : log_lines_) {
     if (on_log_ != nullptr) on_log_(level, text);
   }
   log_lines_.clear();
-  std::erase_if(dead_, [](Connection* connection) {
-    if (connection->in_ready_list) return false;  // the list still names it
+  std::erase_if(dead_, [this](Connection* connection) {
+    if (connection->in_ready_list || connection->in_resume_list || connection->in_flush_list) {
+      return false;  // a list still names it
+    }
+    Bury(connection);
     delete connection;
     return true;
   });
@@ -204,22 +249,75 @@ void Worker::PollShards() {
   for (engine::ShardId shard : shards) server_->leases().Poll(shard, index_);
 }
 
-void Worker::DeliverAnswers() {
-  while (!answered_.empty()) {
-    std::vector<QueuedRequest*> answered;
-    answered.swap(answered_);
-    for (QueuedRequest* request : answered) {
-      Connection* connection = request->connection;
-      connection->waits_for_answer = false;
-      if (connection->state == ConnectionState::kClosing) {
-        dead_.push_back(connection);
-      } else {
-        if (!connection->skip_answer) connection->output.AppendBuffer(request->reply);
-        connection->skip_answer = false;
-        Resume(connection);
-      }
-      delete request;
+/// Takes what other threads have for this worker. Never executes a command: safe between any two.
+void Worker::DrainInbox() {
+  ring::Inbox& inbox = server_->inbox(index_);
+  while (!inbox.empty()) {
+    ring::InboxNode* node = inbox.TakeAll();
+    while (node != nullptr) {
+      ring::InboxNode* next = node->next_in_inbox;
+      static_cast<engine::Message*>(node)->Deliver(*this);
+      node = next;
     }
+  }
+}
+
+void Worker::ResumeAnswered() {
+  std::vector<Connection*> connections;
+  connections.swap(to_resume_);
+  for (Connection* connection : connections) {
+    connection->in_resume_list = false;
+    if (connection->state == ConnectionState::kParked) Resume(connection);
+  }
+}
+
+void Worker::RingBells() {
+  if (bells_to_ring_.empty()) return;
+  ring::FullFence();  // one for all bells
+  for (const engine::WorkerId worker : bells_to_ring_) {
+    bells_due_[worker] = 0;
+    server_->mesh().bell(worker).RingAfterFence();
+  }
+  bells_to_ring_.clear();
+}
+
+// ---- engine::WorkerPort ----
+
+engine::Session* Worker::FindSession(uint64_t client_id) {
+  Connection* connection = server_->FindConnection(client_id, index_);
+  if (connection == nullptr || connection->state == ConnectionState::kClosing) return nullptr;
+  return &connection->session;
+}
+
+resp::OutputBuffer* Worker::OutputOf(engine::Session* session) {
+  // Sessions of connections are the first member of one.
+  return &reinterpret_cast<Connection*>(session)->output;
+}
+
+void Worker::EndPush(engine::Session* session) {
+  Connection* connection = reinterpret_cast<Connection*>(session);
+  if (connection->state == ConnectionState::kClosing) return;
+  if (!connection->in_flush_list) {
+    connection->in_flush_list = true;
+    to_flush_.push_back(connection);
+  }
+  if (!connection->is_over_limit && IsOverOutputLimit(connection)) {
+    connection->is_over_limit = true;
+    to_close_.push_back(connection);
+  }
+}
+
+void Worker::FlushPushed() {
+  std::vector<Connection*> connections;
+  connections.swap(to_close_);
+  for (Connection* connection : connections) {
+    if (connection->state != ConnectionState::kClosing) CloseOverLimit(connection);
+  }
+  connections.clear();
+  connections.swap(to_flush_);
+  for (Connection* connection : connections) {
+    connection->in_flush_list = false;
+    Flush(connection);
   }
 }
 
@@ -230,6 +328,10 @@ void Worker::DeliverControlReplies() {
     for (auto& [token, reply] : replies) {
       Connection* connection = FinishControl(token, !reply.empty() && reply[0] == '-');
       if (connection == nullptr) continue;
+      if (connection->filling != nullptr && connection->state != ConnectionState::kClosing) {
+        FillHole(connection, std::move(reply));
+        continue;
+      }
       connection->waits_for_answer = false;
       if (connection->state == ConnectionState::kClosing) {
         dead_.push_back(connection);

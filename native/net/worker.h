@@ -17,8 +17,10 @@
 
 #include <sys/epoll.h>
 
+#include <array>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,14 +57,16 @@ struct ClientFilter {
   bool has_ids = false;
 };
 
-class Worker {
+class Worker final : public engine::WorkerPort {
  public:
   Worker(Server* server, engine::WorkerId index);
-  ~Worker();
+  virtual ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  engine::WorkerId index() const { return index_; }
+  engine::WorkerId index() const override { return index_; }
+  engine::ThreadState& thread() { return thread_; }
+  int64_t now_ms() const { return now_ms_; }
   /// What libuv polls for reading.
   int epoll_fd() const { return epoll_fd_; }
 
@@ -88,7 +92,9 @@ class Worker {
   /// the caller takes. Returns the bytes consumed. Afterwards the connection may be parked: RunOnce()
   /// until it is active, then call again with the rest.
   size_t ServeBytes(Connection* connection, std::string_view input) {
+    engine::SetThisThread(&thread_);
     RefreshClock();
+    DrainInbox();
     return Serve(connection, input);
   }
 
@@ -100,8 +106,24 @@ class Worker {
   // ---- Server, on this worker's thread ----
   /// Queues a line for the log; `level` is a literal.
   void Log(const char* level, std::string text) { log_lines_.emplace_back(level, std::move(text)); }
-  /// A request of this worker's was executed on this thread.
-  void AnswerLocally(QueuedRequest* request) { answered_.push_back(request); }
+  /// Rings another worker at the end of this round: something was put into its inbox.
+  void RingLater(engine::WorkerId worker) {
+    if (bells_due_[worker] != 0) return;
+    bells_due_[worker] = 1;
+    bells_to_ring_.push_back(worker);
+  }
+  /// Messages to this worker: a request of its own with an outcome; one that must wait.
+  void ComeHome(QueuedRequest* request);
+  void NoteBlocked(QueuedRequest* request);
+  /// CLIENT UNBLOCK for a client of this worker. False: it does not wait for anything.
+  bool UnblockClient(uint64_t client_id, bool with_error);
+  /// CLIENT PAUSE is over, or another one has begun.
+  void LookAtPostponed() { must_look_at_postponed_ = true; }
+
+  // ---- engine::WorkerPort ----
+  engine::Session* FindSession(uint64_t client_id) override;
+  resp::OutputBuffer* OutputOf(engine::Session* session) override;
+  void EndPush(engine::Session* session) override;
   void PollLater(engine::ShardId shard) { shards_to_poll_.push_back(shard); }
   /// Fills what all commands of this worker share.
   void PrepareContext(engine::CommandContext* ctx);
@@ -114,7 +136,7 @@ class Worker {
     engine::Key key;        // the first key, where its place is simple
     bool has_key;
   };
-  enum class Outcome : uint8_t { kDone, kParked, kClose };
+  enum class Outcome : uint8_t { kDone, kParked, kPostponed, kClose };
   struct WindowEnd {
     Outcome outcome;
     size_t bytes;   // behind the last command run, when parked or cut
@@ -126,7 +148,11 @@ class Worker {
   void HandleFrame(engine::WorkerId from, const ring::Frame& frame);
   bool HasWork();
   void ServeLists();
-  void DeliverAnswers();
+  void DrainInbox();
+  void ResumeAnswered();
+  void SubmitPrepared();
+  void FlushPushed();
+  void RingBells();
   void DeliverControlReplies();
   void PollShards();
   void MarkReady(Connection* connection);
@@ -135,6 +161,7 @@ class Worker {
 
   // ---- Sockets (worker_io.cc) ----
   void Accept(Listener* listener);
+  void ReadAhead(Connection* connection);
   void Adopt(int fd, Listener* listener);
   void Reject(int fd, std::string_view text);
   void ReadAndServe(Connection* connection);
@@ -181,8 +208,34 @@ class Worker {
                           std::span<const std::string_view> args);
   Outcome RunOnShards(Connection* connection, const CommandSpec* spec, engine::Handler handler,
                       std::span<const std::string_view> args, engine::ShardId first_shard);
-  void RunHere(Connection* connection, const CommandSpec* spec, engine::Handler handler,
+  bool RunsInMulti(const CommandSpec& spec) const;
+  Outcome RunHere(Connection* connection, const CommandSpec* spec, engine::Handler handler,
                std::span<const std::string_view> args, std::span<const engine::Key> keys);
+  void QueueInTransaction(Connection* connection, const CommandSpec* spec, const engine::HandlerRow& row,
+                          std::span<const std::string_view> args, const engine::Key* key);
+  Outcome RunTransactionCommand(Connection* connection, const CommandSpec* spec, engine::Handler handler,
+                                std::span<const std::string_view> args);
+  void FinishTransaction(Connection* connection, const CommandSpec& spec);
+  QueuedRequest* MakeRequest(Connection* connection, const CommandSpec* spec, engine::Handler handler,
+                             std::span<const std::string_view> args, std::span<const engine::Key> keys,
+                             std::span<const shard::ShardId> shards);
+  void Wait(Connection* connection, const CommandSpec* spec, engine::Handler handler,
+            std::span<const std::string_view> args, std::span<const engine::Key> keys, bool skip_answer);
+  void StopWaiting(Connection* connection, QueuedRequest* request);
+  void CancelWaiting(Connection* connection);
+  void WriteTimeoutReply(Connection* connection, QueuedRequest* request);
+  void Dispose(QueuedRequest* request);
+  void ForgetTransaction(Connection* connection);
+  void Bury(Connection* connection);
+  void ExpireWaiting();
+  void ArmTimer();
+  Outcome Postpone(Connection* connection);
+  void ResumePostponed();
+  void Submit(QueuedRequest* request);
+  void ResumeLater(Connection* connection);
+  void CallNextControl(Connection* connection);
+  void StartFilling(Connection* connection, QueuedRequest* request);
+  void FillHole(Connection* connection, std::string&& answer);
   Outcome Queue(Connection* connection, const CommandSpec* spec, engine::Handler handler,
                 std::span<const std::string_view> args, std::span<const engine::Key> keys,
                 std::span<const shard::ShardId> shards);
@@ -207,6 +260,8 @@ class Worker {
   const engine::WorkerId index_;
   engine::WorkerCounters& counters_;
   const CommandId debug_id_;
+  const CommandId exec_id_, unwatch_id_, watch_id_, reset_id_;
+  const std::array<CommandId, 4> immediate_ids_;  // what MULTI does not queue beside EXEC and DISCARD
   int epoll_fd_ = -1;
   bool is_running_ = false;
   bool is_in_turn_ = false;
@@ -221,7 +276,20 @@ class Worker {
   std::vector<Connection*> ready_;            // to be served again this turn or the next
   std::vector<Connection*> ready_now_;        // scratch of ServeLists
   std::vector<Connection*> dead_;             // closed, freed at the end of the turn
-  std::vector<QueuedRequest*> answered_;
+  std::vector<Connection*> to_resume_;        // answered, to be served again
+  std::vector<Connection*> to_flush_;         // have got messages
+  std::vector<Connection*> to_close_;         // have got too many
+  std::vector<QueuedRequest*> prepared_;      // to be submitted, or run at home, when no command runs
+  std::vector<Connection*> postponed_;        // by CLIENT PAUSE
+  std::vector<QueuedRequest*> postponed_requests_;
+  bool must_look_at_postponed_ = false;
+  std::set<std::pair<int64_t, QueuedRequest*>> timeouts_;  // of waiting commands, by deadline
+  int timer_fd_ = -1;
+  int64_t timer_armed_ms_ = 0;
+  std::vector<uint8_t> bells_due_;
+  std::vector<engine::WorkerId> bells_to_ring_;
+  engine::BlockRequest block_;                // of the command under way
+  engine::ThreadState thread_;
   std::vector<engine::ShardId> shards_to_poll_;
 
   // Control commands under way.
@@ -243,6 +311,7 @@ class Worker {
   std::vector<ParsedCommand> window_;
   std::vector<engine::Key> keys_;
   std::vector<shard::ShardId> shards_;
+  std::vector<shard::ShardId> held_;
   std::vector<uint32_t> key_positions_;
   resp::OutputBuffer::Mark reply_mark_;
   engine::LargeString* large_argument_ = nullptr;  // of the command under way, ours until somebody takes it

@@ -84,6 +84,12 @@ Worker::WindowEnd Worker::RunWindow(Connection* connection) {
       connection->parser.Reset();
       return {outcome, window_[i].end, false};
     }
+    if (__builtin_expect(outcome == Outcome::kPostponed, 0)) {
+      connection->parser.Reset();
+      return {Outcome::kParked, i == 0 ? 0 : window_[i - 1].end, false};
+    }
+    // Messages set off by the command, or by others meanwhile, come before the next reply.
+    if (__builtin_expect(!server_->inbox(index_).empty(), 0)) DrainInbox();
     if (__builtin_expect(output_limit_.hard_bytes > 0 && IsOverOutputLimit(connection), 0)) {
       CloseOverLimit(connection);
       return {Outcome::kClose, 0, false};
@@ -178,12 +184,32 @@ Worker::Outcome Worker::RunParsed(Connection* connection, const ParsedCommand& c
     spec = subcommand;
   }
   if (__builtin_expect(Refuse(connection, spec, args), 0)) return Outcome::kDone;
+  if (__builtin_expect(engine_.gate.load(std::memory_order_relaxed) != 0, 0) &&
+      server_->IsPaused(*spec, connection->session.transaction.get())) {
+    return Postpone(connection);
+  }
   connection->session.last_command = spec->full_name;
   connection->session.commands++;
-  const Outcome outcome = Dispatch(connection, spec, server_->handlers().Find(spec->id), args,
-                                   command.has_key ? &command.key : nullptr);
+  const engine::HandlerRow& row = server_->handlers().Find(spec->id);
+  const engine::Key* key = command.has_key ? &command.key : nullptr;
+  if (connection->session.in_multi && !RunsInMulti(*spec)) {
+    QueueInTransaction(connection, spec, row, args, key);
+    return Outcome::kDone;
+  }
+  if (connection->session.in_multi && spec->id == watch_id_) {
+    SendError(connection, "ERR WATCH inside MULTI is not allowed");
+    return Outcome::kDone;
+  }
+  const Outcome outcome = Dispatch(connection, spec, row, args, key);
   if (connection->session.close_after_reply && outcome == Outcome::kDone) return Outcome::kClose;
   return outcome;
+}
+
+/// What MULTI does not queue.
+bool Worker::RunsInMulti(const CommandSpec& spec) const {
+  return spec.runs == Runs::kTransaction ? spec.id != unwatch_id_
+                                         : std::find(immediate_ids_.begin(), immediate_ids_.end(), spec.id) !=
+                                               immediate_ids_.end();
 }
 
 /// Redis's order of checks: known, arity, protected, authenticated. True: an error was sent.
@@ -193,18 +219,22 @@ bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
   const bool bad_arity = !ArityMatches(*spec, args.size());
   const bool no_auth = !session.authenticated && (spec->flags & kFlagNoAuth) == 0 && engine_.has_password();
   const bool is_debug = spec->id == debug_id_;
-  if (__builtin_expect(!bad_arity && !no_auth && !is_debug, 1)) return false;
+  const bool no_multi = session.in_multi && (spec->flags & kFlagNoMulti) != 0;
+  if (__builtin_expect(!bad_arity && !no_auth && !is_debug && !no_multi, 1)) return false;
   std::string text;
   if (bad_arity) {
     text = "ERR wrong number of arguments for '" + std::string(spec->full_name) + "' command";
   } else if (is_debug && !engine::DebugAllowed(engine_.options(), session)) {
     text = engine::kDebugNotAllowed;
+  } else if (no_multi) {
+    text = "ERR Command not allowed inside a transaction";
   } else if (no_auth) {
     text = engine::errors::kNoAuth;
   } else {
     return false;
   }
   engine_.command_counters(index_, static_cast<size_t>(spec->id)).rejected_calls.Increment();
+  if (session.in_multi) session.transaction->Abort();
   SendError(connection, text);
   return true;
 }
@@ -231,6 +261,7 @@ void Worker::RefuseUnknown(Connection* connection, const CommandSpec* container,
     }
     text = "ERR unknown command '" + std::string(Clip(args[0])) + "', with args beginning with: " + rest;
   }
+  if (connection->session.in_multi) connection->session.transaction->Abort();
   SendError(connection, text);
 }
 
@@ -285,10 +316,13 @@ Worker::Outcome Worker::Dispatch(Connection* connection, const CommandSpec* spec
         case Runs::kKeys:
           key_positions_ = route.key_positions;
           return RunOnKeys(connection, spec, row.handler, args);
-        case Runs::kRouted: break;
+        case Runs::kRouted:
+        case Runs::kTransaction: break;
       }
       break;
     }
+    case Runs::kTransaction:
+      return RunTransactionCommand(connection, spec, row.handler, args);
   }
   CHECK_MSG(false, "a route leads nowhere");
   return Outcome::kClose;
@@ -305,14 +339,22 @@ Worker::Outcome Worker::RunOnConnection(Connection* connection, const CommandSpe
   ctx.db = connection->session.db;
   ctx.client_id = connection->session.id;
   ctx.session = &connection->session;
+  if ((spec->flags & kFlagBlocking) != 0) ctx.block = &block_;
   RunCommand(ctx, handler, &tick_);
+  if (__builtin_expect(block_.is_set, 0)) {
+    EndReply(connection, is_covered);
+    Wait(connection, spec, handler, args, {}, is_covered);
+    return Outcome::kParked;
+  }
+  if (__builtin_expect(spec->id == reset_id_, 0)) ForgetTransaction(connection);
   if (is_covered && reply.has_push()) reply_mark_ = reply.push_end();
   EndReply(connection, is_covered);
   return Outcome::kDone;
 }
 
-void Worker::RunHere(Connection* connection, const CommandSpec* spec, engine::Handler handler,
-                     std::span<const std::string_view> args, std::span<const engine::Key> keys) {
+/// Runs a command whose shards are held. It may end parked: then it waits for a key.
+Worker::Outcome Worker::RunHere(Connection* connection, const CommandSpec* spec, engine::Handler handler,
+                                std::span<const std::string_view> args, std::span<const engine::Key> keys) {
   const bool is_covered = BeginReply(connection);
   resp::ReplyBuilder reply(&connection->output, connection->session.resp);
   engine::CommandContext ctx(engine_, reply);
@@ -324,9 +366,18 @@ void Worker::RunHere(Connection* connection, const CommandSpec* spec, engine::Ha
   ctx.no_touch = connection->session.no_touch;
   ctx.client_id = connection->session.id;
   ctx.large_argument = &large_argument_;
+  ctx.transaction = connection->session.transaction.get();
+  if (spec->runs == Runs::kTransaction) ctx.session = &connection->session;
+  if ((spec->flags & kFlagBlocking) != 0) ctx.block = &block_;
   RunCommand(ctx, handler, &tick_);
   counters_.commands_in_place.Increment();
   EndReply(connection, is_covered);
+  if (__builtin_expect(block_.is_set, 0)) {
+    Wait(connection, spec, handler, args, keys, is_covered);
+    return Outcome::kParked;
+  }
+  server_->ServeReady(thread_);
+  return Outcome::kDone;
 }
 
 /// Takes a free lease, waiting a few hundred nanoseconds for one that is about to become free.
@@ -345,9 +396,15 @@ Worker::Outcome Worker::RunOnShard(Connection* connection, const CommandSpec* sp
                                    std::span<const std::string_view> args, const engine::Key& key) {
   const shard::ShardId shard = key.shard;
   if (MayRunHere(shard) && TakeLease(shard)) {
-    RunHere(connection, spec, handler, args, {&key, 1});
+    if (__builtin_expect(engine_.gate.load(std::memory_order_relaxed) != 0, 0)) {
+      server_->leases().Release(shard, index_);
+      keys_.assign(1, key);
+      shards_.assign(1, shard);
+      return RunOnSet(connection, spec, handler, args);
+    }
+    const Outcome outcome = RunHere(connection, spec, handler, args, {&key, 1});
     server_->leases().Release(shard, index_);
-    return Outcome::kDone;
+    return outcome;
   }
   return Queue(connection, spec, handler, args, {&key, 1}, {&shard, 1});
 }
@@ -388,89 +445,40 @@ Worker::Outcome Worker::RunOnShards(Connection* connection, const CommandSpec* s
 /// Runs on the shards in shards_ (ascending, distinct; none: no data is touched), keys in keys_.
 Worker::Outcome Worker::RunOnSet(Connection* connection, const CommandSpec* spec, engine::Handler handler,
                                  std::span<const std::string_view> args) {
-  if (shards_.empty()) {
-    RunHere(connection, spec, handler, args, keys_);
-    return Outcome::kDone;
-  }
-  const uint16_t count = static_cast<uint16_t>(shards_.size());
-  bool may_run_here = engine_.config().in_place;
-  if (!may_run_here) {
-    may_run_here = std::all_of(shards_.begin(), shards_.end(),
-                               [this](shard::ShardId shard) { return engine_.OwnerOf(shard) == index_; });
-  }
-  if (may_run_here && server_->leases().TryAcquireAll(shards_.data(), count, index_)) {
-    RunHere(connection, spec, handler, args, keys_);
-    // The release may run requests of others, which may come back to this worker's scratch vectors only
-    // after we are done with them: Execute never touches them.
-    server_->leases().ReleaseAll(shards_.data(), count, index_);
-    return Outcome::kDone;
-  }
-  return Queue(connection, spec, handler, args, keys_, shards_);
-}
-
-Worker::Outcome Worker::Queue(Connection* connection, const CommandSpec* spec, engine::Handler handler,
-                              std::span<const std::string_view> args, std::span<const engine::Key> keys,
-                              std::span<const shard::ShardId> shards) {
-  QueuedRequest* request = new QueuedRequest();
-  request->spec = spec;
-  request->handler = handler;
-  request->db = connection->session.db;
-  request->resp = connection->session.resp;
-  request->no_touch = connection->session.no_touch;
-  request->client_id = connection->session.id;
-  request->connection = connection;
-  request->origin = index_;
-  size_t total = 0;
-  for (std::string_view arg : args) total += IsLargeArgument(arg) ? 0 : arg.size();
-  request->bytes.reserve(total);
-  request->args.reserve(args.size());
-  for (std::string_view arg : args) {
-    if (IsLargeArgument(arg)) {
-      request->args.push_back(arg);
-      continue;
+  if (shards_.empty()) return RunHere(connection, spec, handler, args, keys_);
+  for (;;) {
+    bool may_run_here = engine_.config().in_place;
+    if (!may_run_here) {
+      may_run_here = std::all_of(shards_.begin(), shards_.end(),
+                                 [this](shard::ShardId shard) { return engine_.OwnerOf(shard) == index_; });
     }
-    const size_t start = request->bytes.size();
-    request->bytes.append(arg);
-    request->args.emplace_back(request->bytes.data() + start, arg.size());
+    const uint16_t count = static_cast<uint16_t>(shards_.size());
+    if (!may_run_here || !server_->leases().TryAcquireAll(shards_.data(), count, index_)) break;
+    Server::Verdict verdict = Server::Verdict::kRun;
+    if (__builtin_expect(engine_.gate.load(std::memory_order_relaxed) != 0, 0)) {
+      held_ = shards_;
+      verdict = server_->CheckGate(*spec, connection->session.transaction.get(), keys_, &shards_);
+    }
+    if (verdict == Server::Verdict::kRun) {
+      const Outcome outcome = RunHere(connection, spec, handler, args, keys_);
+      // The release may run requests of others, which may come back to this worker's scratch vectors only
+      // after we are done with them: Execute never touches them.
+      server_->leases().ReleaseAll(shards_.data(), count, index_);
+      return outcome;
+    }
+    server_->leases().ReleaseAll(held_.data(), count, index_);
+    if (verdict == Server::Verdict::kPostpone) return Postpone(connection);
   }
-  request->keys.assign(keys.begin(), keys.end());
-  for (engine::Key& key : request->keys) {
-    // Point the key's name at our copy of the argument it came from.
-    const size_t index = static_cast<size_t>(
-        std::find_if(args.begin(), args.end(),
-                     [&](std::string_view arg) {
-                       return arg.data() == key.name.data() && arg.size() == key.name.size();
-                     }) - args.begin());
-    CHECK(index < args.size());
-    key.name = request->args[index];
+  if (spec->runs != Runs::kTransaction) return Queue(connection, spec, handler, args, keys_, shards_);
+  QueuedRequest* request = MakeRequest(connection, spec, handler, args, {}, shards_);
+  if (spec->id == exec_id_ && connection->session.transaction->needs_session()) {
+    request->runs_at_home = true;
+    request->session = &connection->session;
   }
-  request->large = large_argument_;
-  large_argument_ = nullptr;
-  request->shard_list.assign(shards.begin(), shards.end());
-  request->shards = request->shard_list.data();
-  request->shard_count = static_cast<uint16_t>(shards.size());
   Park(connection);
   counters_.commands_queued.Increment();
-  if (engine_.config().in_place || engine_.OwnerOf(shards[0]) == index_) {
-    server_->leases().Submit(request, index_);
-  } else {
-    server_->mesh().Send(index_, engine_.OwnerOf(shards[0]),
-                         ring::Frame::Of(static_cast<uint8_t>(FrameType::kSubmit), 0, request));
-  }
+  Submit(request);
   return Outcome::kParked;
-}
-
-/// Whether an argument lies in the block that goes along with the request.
-bool Worker::IsLargeArgument(std::string_view arg) const {
-  return large_argument_ != nullptr && arg.data() == large_argument_->data();
-}
-
-void Worker::Park(Connection* connection) {
-  engine::Session& session = connection->session;
-  connection->skip_answer = session.reply_mode != engine::ReplyMode::kOn;
-  if (session.reply_mode == engine::ReplyMode::kSkipNext) session.reply_mode = engine::ReplyMode::kOn;
-  connection->state = ConnectionState::kParked;
-  connection->waits_for_answer = true;
 }
 
 Worker::Outcome Worker::CallControl(Connection* connection, const CommandSpec* spec,

@@ -97,6 +97,7 @@ bool Worker::ExpireSlice(int64_t deadline_ns) {
     const bool may_expire = counters.expires.Get() + counters.field_expires.Get() > 0;
     if (may_expire && leases.TryAcquire(shard, index_)) {
       const bool has_time = ExpireDatabase(shard, expire_db_, deadline_ns);
+      server_->ServeReady(thread_);
       leases.Release(shard, index_);
       if (!has_time) return true;
     }

@@ -152,6 +152,7 @@ void Worker::Adopt(int fd, Listener* listener) {
   session.created_ms = session.last_active_ms = now_ms_;
   session.address = listener->is_unix ? listener->path + ":0" : AddressText(peer);
   session.local_address = listener->is_unix ? listener->path + ":0" : AddressText(local);
+  server_->AddClient(session.id, index_, connection);
   connection->index = connections_.size();
   connections_.push_back(connection);
   counters_.connections_received.Increment();
@@ -172,6 +173,8 @@ void Worker::Close(Connection* connection) {
     connection->is_on_scratch = false;
   }
   if (connection->session.fd < 0) return;  // not a socket of ours (ServeBytes): the caller keeps it
+  server_->RemoveClient(connection->session.id);
+  if (connection->is_postponed) std::erase(postponed_, connection);
   close(connection->session.fd);           // leaves the epoll set by itself
   connection->session.fd = -1;
   connections_[connection->index] = connections_.back();
@@ -180,6 +183,7 @@ void Worker::Close(Connection* connection) {
   counters_.connected_clients.Set(connections_.size());
   engine_.connected_clients.fetch_sub(1);
   server_->UnassignConnection(index_);
+  if (connection->blocked != nullptr) return CancelWaiting(connection);  // buries it, now or when it comes home
   if (!connection->waits_for_answer) dead_.push_back(connection);
 }
 
@@ -220,9 +224,21 @@ ssize_t Worker::ReadSome(Connection* connection, char* buffer, size_t size) {
   counters_.net_input_bytes.Add(static_cast<uint64_t>(got));
   connection->session.last_active_ms = now_ms_;
   // A short read has emptied the socket: with edge triggering there will be a new event for more.
-  connection->readable = static_cast<size_t>(got) == size;
+  // But the end of the stream has been announced already, if it has.
+  connection->readable = static_cast<size_t>(got) == size || connection->has_hung_up;
   if (connection->readable) MarkReady(connection);
   return got;
+}
+
+/// Reads what a connection sends while its command waits, so that its end is noticed; up to the limit of
+/// input. Served later.
+void Worker::ReadAhead(Connection* connection) {
+  while (connection->state == ConnectionState::kParked && connection->readable && connection->large == nullptr) {
+    const ssize_t got = ReadSome(connection, read_buffer_.get(), kReadBytes);
+    if (got <= 0) return;
+    connection->input.Append({read_buffer_.get(), static_cast<size_t>(got)});
+    if (!CheckInputLimit(connection)) return;
+  }
 }
 
 /// Reads behind what the connection already has. False when there is nothing new to look at.
@@ -308,10 +324,14 @@ void Worker::ServeLargeArgument(Connection* connection) {
   AddToWindow(connection->parser.args(), head.size(), connection->session.db);
   tick_ = CycleClock::Now();
   RunWindow(connection);
+  if (connection->is_postponed) {
+    // The whole command is parsed again later: back it goes into the input.
+    connection->input.Append({large_argument_->data(), large_argument_->capacity});
+  }
   if (large_argument_ != nullptr) large_argument_->Unref();
   large_argument_ = nullptr;
   if (connection->state == ConnectionState::kClosing) return;
-  connection->input.Consume(head.size());
+  if (!connection->is_postponed) connection->input.Consume(head.size());
   Flush(connection);
   ReturnScratch(connection);
 }

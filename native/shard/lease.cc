@@ -68,6 +68,13 @@ void LeaseTable::Submit(Request* request, WorkerId self) {
   Work(&shift, request);
 }
 
+void LeaseTable::RunGranted(Request* request, WorkerId self) {
+  CHECK(request->origin == self && request->granted == request->shard_count);
+  NameHolder(*request, static_cast<uint16_t>(self + 1));
+  Shift shift{self, serve_batch_max_, kNoShard};
+  Work(&shift, request);
+}
+
 void LeaseTable::Poll(ShardId shard, WorkerId self) {
   CHECK(shard < shard_count_);
   std::atomic<uint64_t>& word = shards_[shard].word;
@@ -178,6 +185,11 @@ void LeaseTable::Carry(Request* request, Shift* shift) {
 /// Executes a request whose leases are all held, and puts them on the list to be given up.
 void LeaseTable::Complete(Request* request, Shift* shift) {
   const uint16_t count = request->shard_count;
+  if (request->runs_at_home && request->origin != shift->self) {
+    NameHolder(*request, kHolderRequest);
+    executor_->Grant(request, shift->self);
+    return;
+  }
   // Before Execute, since the request and its list of shards may be gone after it.
   for (uint16_t i = 0; i < count; i++) {
     DCHECK(HeldBy(request->shards[i], shift->self));

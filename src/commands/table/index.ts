@@ -5,6 +5,7 @@
  * index here and an id there mean the same command. Adding a command may shift ids; they are never stored.
  */
 import { bitmapCommands } from './bitmap.js';
+import { blockingCommands } from './blocking.js';
 import { connectionCommands } from './connection.js';
 import { valueCommands } from './generic-values.js';
 import { genericCommands } from './generic.js';
@@ -12,11 +13,13 @@ import { geoCommands } from './geo.js';
 import { hashCommands } from './hash.js';
 import { hyperloglogCommands } from './hyperloglog.js';
 import { listCommands } from './list.js';
+import { pubsubCommands } from './pubsub.js';
 import { serverCommands } from './server.js';
 import { setCommands } from './set.js';
 import { sortedSetCommands } from './sorted-set.js';
 import { streamCommands } from './stream.js';
 import { stringCommands } from './string.js';
+import { transactionCommands } from './transaction.js';
 import type { Command } from './types.js';
 
 export * from './types.js';
@@ -35,6 +38,9 @@ export const COMMANDS: readonly Command[] = [
   ...hyperloglogCommands,
   ...genericCommands,
   ...valueCommands,
+  ...blockingCommands,
+  ...transactionCommands,
+  ...pubsubCommands,
   ...serverCommands,
 ];
 

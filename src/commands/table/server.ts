@@ -338,6 +338,16 @@ export const serverCommands: readonly Command[] = [
     ],
   },
   {
+    name: 'monitor',
+    summary: 'Shows every command that the server runs, as it runs',
+    since: '1.0.0',
+    group: 'server',
+    arity: 1,
+    runs: 'connection',
+    flags: ['admin', 'noscript', 'loading', 'stale'],
+    categories: ['admin', 'slow', 'dangerous'],
+  },
+  {
     name: 'shutdown',
     summary: 'Ends the server',
     since: '1.0.0',

@@ -94,6 +94,8 @@ export const COMMAND_GROUPS = {
   bitmap: 'Bitmaps',
   hyperloglog: 'HyperLogLog',
   generic: 'Keys',
+  transactions: 'Transactions',
+  pubsub: 'Publish and subscribe',
   server: 'Server',
 } as const;
 export type CommandGroup = keyof typeof COMMAND_GROUPS;
@@ -105,8 +107,9 @@ export type CommandGroup = keyof typeof COMMAND_GROUPS;
  * - `all-shards`: on all shards;
  * - `control`: handed to TypeScript;
  * - `routed`: a function registered beside the native handler decides.
+ * - `transaction`: on the shards that the connection's own transaction names (EXEC, DISCARD, UNWATCH).
  */
-export const RUNS = ['connection', 'keys', 'all-shards', 'control', 'routed'] as const;
+export const RUNS = ['connection', 'keys', 'all-shards', 'control', 'routed', 'transaction'] as const;
 export type Runs = (typeof RUNS)[number];
 
 /** Where the search for keys begins. */

@@ -1,0 +1,54 @@
+// Interests: see the header.
+#include "engine/interests.h"
+
+#include "base/check.h"
+
+namespace sherd::engine {
+
+KeyInterest& Interests::FindOrAdd(std::string_view name) {
+  const auto [place, is_new] = keys_.try_emplace(std::string(name));
+  if (is_new) ++*total_;
+  return place->second;
+}
+
+void Interests::Watch(WatchedKey* watched) {
+  DCHECK(watched->interest == nullptr);
+  KeyInterest& interest = FindOrAdd(watched->name);
+  interest.watchers.PushBack(watched);
+  watched->interest = &interest;
+}
+
+void Interests::Unwatch(WatchedKey* watched, std::string_view name) {
+  if (watched->interest == nullptr) return;
+  watched->interest->watchers.Remove(watched);
+  watched->interest = nullptr;
+  DropIfEmpty(name);
+}
+
+void Interests::Wait(WaitNode* node, std::string_view name) {
+  DCHECK(node->interest == nullptr);
+  KeyInterest& interest = FindOrAdd(name);
+  if (!interest.waiters.empty() && interest.waiters.last()->waiter == node->waiter) return;
+  interest.waiters.PushBack(node);
+  if (node->waiter->wakes_without_key) interest.waiters_without_key++;
+  node->interest = &interest;
+}
+
+void Interests::StopWaiting(WaitNode* node, std::string_view name) {
+  if (node->interest == nullptr) return;
+  node->interest->waiters.Remove(node);
+  if (node->waiter->wakes_without_key) node->interest->waiters_without_key--;
+  node->interest = nullptr;
+  DropIfEmpty(name);
+}
+
+void Interests::DropIfEmpty(std::string_view name) {
+  const auto found = keys_.find(name);
+  DCHECK(found != keys_.end());
+  if (found->second.watchers.empty() && found->second.waiters.empty()) {
+    keys_.erase(found);
+    --*total_;
+  }
+}
+
+}  // namespace sherd::engine
