@@ -10,17 +10,21 @@
  *                            sizes (defaults: the issue's figures; see suite.ts)
  *   --short                  the sizes of the short forms instead
  *
- * Every layout gets a server of its own. Exit status 0 when no proof is violated, 1 otherwise; the last line is the summary.
+ * Every proof gets a server of its own. Exit status 0 when no proof is violated, 1 otherwise; the last line is the summary.
  */
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { deriveSeed } from '../differential/prng.js';
 import { startRedis } from '../support/oracle.js';
-import { describeResult } from './proof.js';
+import { describeResult, sleep } from './proof.js';
 import { LONG, PROOFS, SHORT, startSubject, type Proof, type Servers, type Sizes } from './suite.js';
 
 const LAYOUTS_DEFAULT = 'redis,default,2x2,8x2,8x2o';
 const SIZE_NAMES = ['reads', 'increments', 'messages', 'operations', 'elements', 'rounds', 'seconds'] as const;
+
+/** How long a server that broke off a proof may take to be seen dead. */
+const SETTLE_MS = 500;
+const LOG_LINES = 12;
 
 const text = { type: 'string' } as const;
 const { values } = parseArgs({
@@ -54,22 +58,26 @@ function chosenProofs(): Proof[] {
   return PROOFS.filter((proof) => wanted.some((begin) => proof.name.startsWith(begin)));
 }
 
-/** Runs the proofs on one layout; answers with the names of those violated, or that broke off. */
-async function runLayout(layout: string, proofs: readonly Proof[], seed: number, sizes: Sizes): Promise<string[]> {
+/** Runs one proof on servers of its own; answers whether it holds. A server that has ended by itself is told of. */
+async function runProof(layout: string, proof: Proof, seed: number, sizes: Sizes): Promise<boolean> {
   const servers: Servers = { subject: await startSubject(layout), idle: await startRedis() };
-  const violated: string[] = [];
-  for (const proof of proofs) {
-    try {
-      const result = await proof.run(servers, seed, sizes);
-      print(`[${layout}] ${describeResult(result)}`);
-      if (result.violationCount > 0) violated.push(`${proof.name} on ${layout}`);
-    } catch (error) {
-      print(`[${layout}] ${proof.name}: broke off, seed ${seed}: ${error instanceof Error ? String(error.stack) : String(error)}`);
-      violated.push(`${proof.name} on ${layout}`);
-    }
+  const { subject, idle } = servers;
+  let isHeld = false;
+  try {
+    const result = await proof.run(servers, seed, sizes);
+    print(`[${layout}] ${describeResult(result)}`);
+    isHeld = result.violationCount === 0;
+  } catch (error) {
+    print(`[${layout}] ${proof.name}: broke off, seed ${seed}: ${error instanceof Error ? String(error.stack) : String(error)}`);
   }
-  await Promise.all([servers.subject.stop(), servers.idle.stop()]);
-  return violated;
+  const exit = await Promise.race([subject.exited, sleep(isHeld ? 0 : SETTLE_MS)]);
+  if (exit !== undefined) {
+    isHeld = false;
+    const tail = subject.log().trimEnd().split('\n').slice(-LOG_LINES).join('\n  ');
+    print(`[${layout}] the server has ended with ${exit.signal ?? `status ${exit.code}`}\n  ${tail}`);
+  }
+  await Promise.all([subject.stop(), idle.stop()]);
+  return isHeld;
 }
 
 async function main(): Promise<number> {
@@ -83,7 +91,11 @@ async function main(): Promise<number> {
   for (let turn = 0; turn < repeat; turn++) {
     // The first turn takes the seed as told, so that a seed from a violation's line repeats it.
     const turnSeed = turn === 0 ? seed : deriveSeed(seed, turn);
-    for (const layout of layouts) violated.push(...(await runLayout(layout, proofs, turnSeed, sizes)));
+    for (const layout of layouts) {
+      for (const proof of proofs) {
+        if (!(await runProof(layout, proof, turnSeed, sizes))) violated.push(`${proof.name} on ${layout}`);
+      }
+    }
   }
   print(`proofs: ${violated.length === 0 ? 'all hold' : `VIOLATED: ${violated.join(', ')}`}; seed ${seed}`);
   return violated.length === 0 ? 0 : 1;
