@@ -4,14 +4,16 @@
 //   publisher n ---- PUBLISH ----------------------->        <--- :50
 //
 // Channel and payload never change, so that every message is equally long and subscribers only
-// count bytes; what they have read is compared with a message now and then (the first one, and
-// whatever begins a read after it at a known place). Every reply to a publisher must say that all
-// subscribers were reached.
+// count bytes; of each read no more is looked at than the end of the message that it begins in.
+// Every reply to a publisher must say that all subscribers were reached: the channel bears the
+// process's number, so that nobody's subscribers of before are among them.
 //
 // A publisher's reply does not wait for the subscribers, who could fall behind until the server
 // cuts them off. So publishers also stop while the subscribers together are kLagDepths pipelines
 // behind: what is counted has been delivered, and the server's buffers stay small on both sides
 // alike. At the end all that was published must have arrived.
+#include <unistd.h>
+
 #include <algorithm>
 #include <deque>
 
@@ -20,7 +22,6 @@
 namespace sherd::load {
 namespace {
 
-constexpr std::string_view kChannel = "news:of:the:day";
 constexpr uint64_t kLagDepths = 4;
 constexpr size_t kBufferBytes = 256 << 10;
 
@@ -41,12 +42,12 @@ class Publish {
   explicit Publish(const Settings& settings) : settings_(settings), buffer_(kBufferBytes, '\0') {
     const std::string payload(settings.payload_bytes, 'x');
     std::string request;
-    AppendCommand(&request, {"PUBLISH", kChannel, payload});
+    AppendCommand(&request, {"PUBLISH", channel_, payload});
     request_bytes_ = request.size();
     for (uint32_t i = 0; i < settings.depth; i++) requests_ += request;
     message_ = "*3\r\n";
     for (const std::string_view word :
-         {std::string_view("message"), kChannel, std::string_view(payload)}) {
+         {std::string_view("message"), std::string_view(channel_), std::string_view(payload)}) {
       AppendBulk(&message_, word);
     }
     reply_ = ":" + std::to_string(settings.subscribers) + "\r\n";
@@ -87,11 +88,11 @@ class Publish {
   void Subscribe() {
     Peer& subscriber = subscribers_.emplace_back(settings_.port, false);
     std::string request;
-    AppendCommand(&request, {"SUBSCRIBE", kChannel});
+    AppendCommand(&request, {"SUBSCRIBE", channel_});
     subscriber.connection.Send(request);
     std::string reply = "*3\r\n";
     AppendBulk(&reply, "subscribe");
-    AppendBulk(&reply, kChannel);
+    AppendBulk(&reply, channel_);
     subscriber.connection.Expect(reply + ":1\r\n");
     poller_.Add(subscriber.connection.fd(), &subscriber);
   }
@@ -142,6 +143,7 @@ class Publish {
   }
 
   const Settings& settings_;
+  const std::string channel_ = "news:" + EightDigits(static_cast<uint64_t>(getpid()));
   Poller poller_;
   std::deque<Peer> subscribers_;
   std::deque<Peer> publishers_;
