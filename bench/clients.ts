@@ -1,25 +1,27 @@
 /**
- * `npm run bench:clients`: what happens between clients, redis-server and ours in one run: messages to subscribers, elements
- * handed to blocked consumers, transactions, and what tracking costs.
+ * `npm run bench:clients`: what happens between clients, redis-server and ours in one run: messages to subscribers,
+ * elements handed to blocked consumers, transactions, and what tracking costs.
  *
- * Method. Each line is a duel of two sides, alternately (A B, B A, A B), so that a drift of the machine hits both; each
- * pair of runs gives one ratio, and the figures are medians over the pairs. The sides are redis-server and ours with the
- * same load; for tracking, the same server with tracking off and on, ours (judged) and redis-server (for comparison).
+ * Method. Each line is a duel of two sides, alternately (A B, B A, A B), so that a drift of the machine hits both;
+ * each pair of runs gives one ratio, and the figures are medians over the pairs. The sides are redis-server and ours
+ * with the same load; for tracking, the same server with tracking off and on, ours (judged) and redis-server (for
+ * comparison).
  * The load is sherd_load (native/load), whose files say what it sends and what it checks.
  *
- * publish    1 and 4 publishers, 16 PUBLISHes under way on each, 50 subscribers that read; 16 and 512 bytes. Counted is
+ * publish    1 and 4 publishers, 32 PUBLISHes under way on each, 50 subscribers that read; 16 and 512 bytes. Counted is
  *            what has arrived at subscribers: 50 for each PUBLISH.
- * handover   a consumer blocked in BRPOP, a producer that pushes 0.3 to 0.7 ms later: from LPUSH to the element; 1 and 8
- *            pairs, each on connections that are made anew ten times a run.
+ * handover   a consumer blocked in BRPOP, a producer that pushes 0.3 to 0.7 ms later: from LPUSH to the element; 1 and
+ *            8 pairs, each on connections that are made anew ten times a run.
  * multi      MULTI, ten SETs, EXEC, 16 transactions under way on each of 8 and 50 connections; keys with a hash tag per
  *            transaction (one shard each), without hash tags (across shards), and, not judged, with one and the same
  *            hash tag for everybody: the most that can be asked of one shard.
  * tracking   GETs in RESP3, all keys tracked by all connections before the clock starts; with nobody else, and with a
  *            writer that sets 1000 keys a second, on both sides.
  *
- * How to read it. On a machine with two cores the load has to share them with a server that would use both: the ratio of
- * throughput is then less than what the server gained, and the ratio of processor time per message or command is what
- * is robust. "client" is the part of a core that the load used, at the side that kept it busier; near 1 it was the limit.
+ * How to read it. On a machine with two cores the load has to share them with a server that would use both: the ratio
+ * of throughput is then less than what the server gained, and the ratio of processor time per message or command is
+ * what is robust. "client" is the part of a core that the load used, at the side that kept it busier; near 1 it was the
+ * limit. "others" is how many cores everybody else kept busy meanwhile: where it is not small, take the figures again.
  *
  * Options: --what publish,handover,multi,tracking (default: all)   --runs 5   --seconds 1 (per run)   --json FILE
  *          --check (exit 1 when a target is missed)   --smoke   --ours … (see support/contenders.ts)
@@ -52,6 +54,8 @@ const TRACKING_SPEED_BOUND = 0.9;
 const TRACKING_CPU_BOUND = 1.1;
 
 const SUBSCRIBERS = 50;
+/** One publisher is to keep a server busy, so more is under way than elsewhere. */
+const PUBLISH_DEPTH = 32;
 const DEPTH = 16;
 const READERS = 16;
 /** A load that uses more of a core than this is the limit. */
@@ -94,7 +98,7 @@ const publish = (publishers: number, payloadBytes: number): Case => ({
   name: `${publishers} publisher${publishers === 1 ? '' : 's'}, ${payloadBytes} B`,
   commands: ['SUBSCRIBE', 'PUBLISH'],
   words: [
-    ...['publish', '--subscribers', String(SUBSCRIBERS), '--depth', String(DEPTH)],
+    ...['publish', '--subscribers', String(SUBSCRIBERS), '--depth', String(PUBLISH_DEPTH)],
     ...['--publishers', String(publishers), '--payload', String(payloadBytes)],
   ],
   targets: [speed(PUBLISH_BOUND)],
@@ -182,8 +186,8 @@ interface Row {
 
 function medians(samples: readonly Sample[]): Sample {
   const of = (field: keyof Sample): number => median(samples.map((sample) => sample[field]));
-  const times = { p50Us: of('p50Us'), p99Us: of('p99Us') };
-  return { perSec: of('perSec'), cpuUs: of('cpuUs'), clientShare: of('clientShare'), ...times };
+  const shares = { clientShare: of('clientShare'), othersShare: of('othersShare') };
+  return { perSec: of('perSec'), cpuUs: of('cpuUs'), ...shares, p50Us: of('p50Us'), p99Us: of('p99Us') };
 }
 
 async function duel(base: Side, subject: Side): Promise<Result> {
@@ -242,9 +246,9 @@ function judge(row: Row): Verdict[] {
       return { what: `${title}, ${name}: not there (${missing.join(', ')})`, value: NaN, bound, kind };
     }
     const isBusy = Math.max(result.base.clientShare, result.subject.clientShare) > CLIENT_SHARE_MAX;
-    const cpu = measure === 'perSec' ? ` (CPU ${result.ratios.cpuUs.toFixed(2)}` : '';
-    const remark = isBusy && cpu !== '' ? '; the client was the limit, mind the CPU' : '';
-    return { what: `${title}, ${name}${cpu}${remark}${cpu === '' ? '' : ')'}`, value: result.ratios[measure], bound, kind };
+    const limit = isBusy ? '; the client was the limit, mind the CPU' : '';
+    const remark = measure === 'perSec' ? ` (CPU ${result.ratios.cpuUs.toFixed(2)}${limit})` : '';
+    return { what: `${title}, ${name}${remark}`, value: result.ratios[measure], bound, kind };
   });
 }
 
@@ -258,25 +262,26 @@ function printTargets(row: Row): string[] {
 function printRow(row: Row, isTimed: boolean): string[] {
   const { result, name, missing } = row;
   if (result === undefined) {
-    return [name, `no ${missing.join(', ')}`, ...Array<string>(isTimed ? 7 : 6).fill(''), ...printTargets(row)];
+    return [name, `no ${missing.join(', ')}`, ...Array<string>(isTimed ? 9 : 7).fill(''), ...printTargets(row)];
   }
   const { base, subject, ratios } = result;
   const triple = (field: Measure, digits: number): string[] => {
     return [base[field].toFixed(digits), subject[field].toFixed(digits), ratios[field].toFixed(2)];
   };
   const first = isTimed ? [...triple('p50Us', 1), ...triple('p99Us', 1)] : triple('perSec', 0);
-  const share = Math.max(base.clientShare, subject.clientShare).toFixed(2);
-  const cpu = triple('cpuUs', 3);
-  return [name, ...first, ...(isTimed ? cpu.slice(0, 2) : [...cpu, share]), ...printTargets(row)];
+  const fields = ['clientShare', 'othersShare'] as const;
+  const shares = fields.map((field) => Math.max(base[field], subject[field]).toFixed(2));
+  const cpu = triple('cpuUs', isTimed ? 1 : 3);
+  return [name, ...first, ...(isTimed ? cpu.slice(0, 2) : cpu), ...shares, ...printTargets(row)];
 }
 
 function headerOf(section: Section, [base, subject]: readonly [string, string]): string[] {
   const cpu = [`${base} CPU µs`, `${subject} CPU µs`];
   if (!section.isTimed) {
-    return [section.title, `${base}/s`, `${subject}/s`, 'ratio', ...cpu, 'CPU ratio', 'client', 'target', ''];
+    return [section.title, `${base}/s`, `${subject}/s`, 'ratio', ...cpu, 'CPU ratio', 'client', 'others', 'target', ''];
   }
   const times = ['p50', 'p99'].flatMap((name) => [`${base} ${name} µs`, `${subject} ${name} µs`, 'ratio']);
-  return [section.title, ...times, ...cpu, 'target', ''];
+  return [section.title, ...times, ...cpu, 'client', 'others', 'target', ''];
 }
 
 async function runSection(servers: Contenders, section: Section): Promise<Row[]> {

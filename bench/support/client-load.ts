@@ -19,18 +19,22 @@ export interface Sample {
   cpuUs: number;
   /** Processor time of the load as a share of the time that passed: 1 is a core that never rested. */
   clientShare: number;
+  /** Cores that were busy with neither server nor load: figures taken beside a compiler are worth little. */
+  othersShare: number;
   p50Us: number;
   p99Us: number;
 }
 
-/** Reads the line that sherd_load prints. */
+/** Reads the line that sherd_load prints */
 export function parseSample(line: string): Sample {
   const seen = JSON.parse(line) as Record<string, number | undefined>;
   const number = (name: string): number => seen[name] ?? NaN;
+  const othersSec = number('machineSec') - number('serverCpuSec') - number('clientCpuSec');
   const sample = {
     perSec: number('operations') / number('seconds'),
     cpuUs: (number('serverCpuSec') * 1e6) / number('operations'),
     clientShare: number('clientCpuSec') / number('seconds'),
+    othersShare: Math.max(0, othersSec) / number('seconds'),
     p50Us: number('p50Us'),
     p99Us: number('p99Us'),
   };

@@ -30,6 +30,18 @@ double ReadClock(clockid_t clock) {
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
 }
 
+/// How long all cores of the machine have worked so far, for whomever; in ticks of 10 ms.
+double ReadMachineSec() {
+  FILE* file = std::fopen("/proc/stat", "r");
+  unsigned long long user = 0, nice = 0, system = 0, idle = 0, waiting = 0, irq = 0, soft = 0;
+  if (file == nullptr || std::fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu", &user, &nice,
+                                     &system, &idle, &waiting, &irq, &soft) != 7) {
+    Fail("cannot read /proc/stat");
+  }
+  std::fclose(file);
+  return static_cast<double>(user + nice + system + irq + soft) / sysconf(_SC_CLK_TCK);
+}
+
 /// The first line of what the server said.
 std::string_view FirstLine(std::string_view bytes) {
   return bytes.substr(0, std::min<size_t>(bytes.find('\r'), 200));
@@ -77,6 +89,8 @@ void ParseOption(std::string_view name, std::string_view value, Settings* settin
 }  // namespace
 
 void Fail(const char* what, std::string_view detail) {
+  // Behind an error stand the errors of all other requests that were under way.
+  if (detail.starts_with('-')) detail = FirstLine(detail);
   std::fprintf(stderr, "sherd_load: %s%s%.*s\n", what, detail.empty() ? "" : ": ",
                static_cast<int>(detail.size()), detail.data());
   std::exit(1);
@@ -165,7 +179,7 @@ void Connection::Expect(std::string_view reply) const {
     said.append(buffer, ReceiveSome(buffer, std::min(sizeof buffer, reply.size() - said.size())));
     if (reply.compare(0, said.size(), said) == 0) continue;
     said.append(buffer, Receive(buffer, sizeof buffer));
-    Fail("the server answered", FirstLine(said));
+    Fail("the server answered", said);
   }
 }
 
@@ -179,7 +193,7 @@ std::string Connection::Call(std::initializer_list<std::string_view> words) cons
   char buffer[4096];
   while (!said.ends_with(kPong)) {
     said.append(buffer, ReceiveSome(buffer, sizeof buffer));
-    if (said.front() == '-') Fail("the server answered", FirstLine(said));
+    if (said.front() == '-') Fail("the server answered", said);
   }
   said.resize(said.size() - kPong.size());
   return said;
@@ -215,6 +229,7 @@ Meter::Meter(int server_pid) {
 }
 
 void Meter::Start() {
+  machine_sec_ = -ReadMachineSec();
   seconds_ = -ReadClock(CLOCK_MONOTONIC);
   server_cpu_sec_ = -ReadClock(server_clock_);
   client_cpu_sec_ = -ReadClock(CLOCK_PROCESS_CPUTIME_ID);
@@ -224,12 +239,14 @@ void Meter::Stop() {
   seconds_ += ReadClock(CLOCK_MONOTONIC);
   server_cpu_sec_ += ReadClock(server_clock_);
   client_cpu_sec_ += ReadClock(CLOCK_PROCESS_CPUTIME_ID);
+  machine_sec_ += ReadMachineSec();
 }
 
 void Meter::Print(uint64_t operations, std::vector<int64_t>* latencies_ns) const {
-  std::printf("{\"operations\":%llu,\"seconds\":%.9f,\"serverCpuSec\":%.9f,\"clientCpuSec\":%.9f",
-              static_cast<unsigned long long>(operations), seconds_, server_cpu_sec_,
-              client_cpu_sec_);
+  std::printf("{\"operations\":%llu,\"seconds\":%.9f", static_cast<unsigned long long>(operations),
+              seconds_);
+  std::printf(",\"serverCpuSec\":%.9f,\"clientCpuSec\":%.9f,\"machineSec\":%.2f", server_cpu_sec_,
+              client_cpu_sec_, machine_sec_);
   if (!latencies_ns->empty()) {
     std::sort(latencies_ns->begin(), latencies_ns->end());
     // Nearest rank: the least value that so many hundredths of all do not exceed.

@@ -103,17 +103,14 @@ class Poller {
   epoll_event events_[kEventsMax];
 };
 
-/// What happened between two moments: time, and processor time of the server and of this process.
+/// What happened between two moments: time, and processor time of the server, of this process and
+/// of the whole machine.
 class Meter {
  public:
   explicit Meter(int server_pid);
 
   void Start();
   void Stop();
-
-  double seconds() const { return seconds_; }
-  double server_cpu_sec() const { return server_cpu_sec_; }
-  double client_cpu_sec() const { return client_cpu_sec_; }
 
   /// Prints the result as a line of JSON: `operations` were done from Start to Stop. `latencies_ns`
   /// may be empty; it is sorted.
@@ -124,6 +121,7 @@ class Meter {
   double seconds_ = 0;
   double server_cpu_sec_ = 0;
   double client_cpu_sec_ = 0;
+  double machine_sec_ = 0;
 };
 
 /// Takes turns for a tenth of the time, then for all of it with the meter running. Returns by how
