@@ -216,9 +216,10 @@ async function timeSlow(connection: Connection): Promise<Sample> {
 async function calibrate(connection: Connection): Promise<number> {
   let members = FILL_FIRST;
   await fillSlow(connection, 0, members);
-  for (let attempt = 0; attempt < 3; attempt++) {
+  // In small steps: beyond the caches the time grows faster than the sets.
+  for (let attempt = 0; attempt < 6; attempt++) {
     const { tookMs } = await timeSlow(connection);
-    const wanted = Math.min(SLOW_MEMBERS_MAX, Math.round(members * Math.min(12, SLOW_MS / tookMs)));
+    const wanted = Math.min(SLOW_MEMBERS_MAX, Math.round(members * Math.min(3, SLOW_MS / tookMs)));
     if (wanted < members * 1.15) break;
     await fillSlow(connection, members, wanted);
     members = wanted;
