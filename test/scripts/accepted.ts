@@ -13,13 +13,11 @@ import { lineName } from './compare.js';
 /** One place at which the servers differ. */
 export interface ScriptDifference {
   kind: 'frame' | 'state' | 'early' | 'keyspace' | 'ended';
-  /** The step's commands, then those that its connection has queued or is blocked in. */
-  lines: readonly Line[];
   /** The connection that differs, and whether it is the step's own. */
   connection: number;
   isSender: boolean;
-  /** The last command that the connection sent before this step. */
-  pending: Line | undefined;
+  /** What the connection has sent and may be answered for: in this step, queued before, or waiting. */
+  pending: readonly Line[];
   resp: 2 | 3;
   /** Frames in words (compare.ts), or states; undefined for a frame that did not come. */
   oracle: string | undefined;
@@ -37,9 +35,9 @@ export interface AcceptedRow {
 
 const BLOCKING_POPS = new Set(['blpop', 'brpop', 'blmpop', 'bzpopmin', 'bzpopmax', 'bzmpop']);
 
-/** The command in which a connection was blocked when another one's step reached it. */
-function wokenName(difference: ScriptDifference): string {
-  return difference.isSender || difference.pending === undefined ? '' : lineName(difference.pending);
+/** Whether a connection waited in one of the commands when another one's step reached it. */
+function isWokenFrom(difference: ScriptDifference, names: ReadonlySet<string>): boolean {
+  return !difference.isSender && difference.pending.some((line) => names.has(lineName(line)));
 }
 
 export const ACCEPTED_ROWS: readonly AcceptedRow[] = [
@@ -49,10 +47,10 @@ export const ACCEPTED_ROWS: readonly AcceptedRow[] = [
     reason:
       'a waiting XREADGROUP is executed again when its key changes, and so gets the error that it would get now; the ' +
       'oracle tells UNBLOCKED, and NOGROUP with other words',
-    matches: ({ oracle, subject, ...rest }) =>
-      wokenName({ oracle, subject, ...rest }) === 'xreadgroup' &&
-      /^-(UNBLOCKED|NOGROUP) /.test(oracle ?? '') &&
-      /^-(NOGROUP|WRONGTYPE|UNBLOCKED) /.test(subject ?? ''),
+    matches: (difference) =>
+      isWokenFrom(difference, new Set(['xreadgroup'])) &&
+      /^-(UNBLOCKED|NOGROUP) /.test(difference.oracle ?? '') &&
+      /^-(NOGROUP|WRONGTYPE|UNBLOCKED) /.test(difference.subject ?? ''),
   },
   {
     id: 'first-key-of-the-command',
@@ -62,7 +60,7 @@ export const ACCEPTED_ROWS: readonly AcceptedRow[] = [
       'that holds something, the oracle the key that was written first',
     ends: true,
     matches: (difference) =>
-      BLOCKING_POPS.has(wokenName(difference)) &&
+      isWokenFrom(difference, BLOCKING_POPS) &&
       /^\*[23]\r\n/.test(difference.oracle ?? '') &&
       /^\*[23]\r\n/.test(difference.subject ?? ''),
   },
@@ -74,7 +72,7 @@ export function findRow(difference: ScriptDifference): { id: string; ends: boole
   if (row !== undefined) return { id: row.id, ends: row.ends === true };
   const { oracle, subject } = difference;
   if (difference.kind !== 'frame' || !difference.isSender || oracle === undefined || subject === undefined) return undefined;
-  for (const line of difference.lines) {
+  for (const line of difference.pending) {
     const reply = { name: lineName(line), args: line.map(bytesOf), resp: difference.resp, oracle, subject };
     const known = findAccepted(reply);
     if (known !== undefined) return { id: known.id, ends: false };

@@ -13,7 +13,7 @@ import { ConnectionEnded, ReplyTimeout } from '../support/resp-client.js';
 import type { RunningServer } from '../support/oracle.js';
 import { findRow, type ScriptDifference } from './accepted.js';
 import { compareFrames, lineName, namesOf, normalise, type Names } from './compare.js';
-import { bytesOf, wordOf, type Line, type Script, type State, type Step } from './script.js';
+import { bytesOf, type Line, type Script, type State, type Step } from './script.js';
 import { Side, sleep, type Lead } from './side.js';
 
 /** The two servers disagree. */
@@ -53,12 +53,6 @@ const EARLY_PART = 0.5;
 const EARLY_FROM_MS = 30;
 const NOTHING = '(nothing)';
 
-/** What a connection has sent before the present step and may still be answered. */
-interface Pending {
-  queued: Line[];
-  last: Line | undefined;
-}
-
 export class Driver {
   /** How often each accepted difference was met, by id. */
   readonly acceptedUses = new Map<string, number>();
@@ -68,7 +62,8 @@ export class Driver {
   private readonly oracle: Side;
   private readonly subject: Side;
   private states: State[] = [];
-  private pending: Pending[] = [];
+  /** What each connection has sent and may still be answered: queued in a transaction, or waiting. */
+  private pending: Line[][] = [];
   private tokenCount = 0;
   private frames = 0;
 
@@ -111,7 +106,7 @@ export class Driver {
   private async prepare(script: Script): Promise<void> {
     await Promise.all([this.oracle.prepare(script), this.subject.prepare(script)]);
     this.states = script.resp.map(() => 'free');
-    this.pending = script.resp.map(() => ({ queued: [], last: undefined }));
+    this.pending = script.resp.map(() => []);
   }
 
   /** Whether the step has no meaning in the present state, which is the same on both servers. */
@@ -126,7 +121,7 @@ export class Driver {
     if (step.beforeMs !== undefined) await sleep(step.beforeMs);
     if (this.isIdle(step)) return undefined;
     const token = `fence-${this.tokenCount++}`;
-    this.notePending(step);
+    this.pending[step.connection]?.push(...step.lines);
     const beganAtMs = performance.now();
     await Promise.all([this.oracle.perform(script, step), this.subject.perform(script, step)]);
     const lead = await this.oracle.lead(step, token, beganAtMs);
@@ -134,22 +129,12 @@ export class Driver {
     const sender = this.subject.wires[step.connection];
     const subjectMs = sender === undefined || sender.frames.length === 0 ? 0 : sender.firstFrameAtMs - beganAtMs;
     this.states = lead.states;
-    return (
+    const outcome =
       this.compareStep(script, step, stepIndex, token) ??
       this.compareStates(script, step, stepIndex, lead, states) ??
-      compareTimes(step, stepIndex, lead, subjectMs)
-    );
-  }
-
-  private notePending(step: Step): void {
-    const pending = this.pending[step.connection] as Pending;
-    for (const line of step.lines) {
-      if (['multi', 'discard', 'reset'].includes(wordOf(line[0]))) pending.queued = [];
-      pending.queued.push(line);
-      pending.last = line;
-    }
-    if (step.act !== 'send') Object.assign(pending, { queued: [], last: undefined });
-    if (pending.queued.length > 200) pending.queued.splice(0, 100);
+      compareTimes(step, stepIndex, lead, subjectMs);
+    for (const [at, state] of lead.states.entries()) if (state === 'free' || state === 'closed') this.pending[at] = [];
+    return outcome;
   }
 
   private compareStep(script: Script, step: Step, stepIndex: number, token: string): Difference | 'over' | undefined {
@@ -160,17 +145,15 @@ export class Driver {
       const [left, right] = [oracleFrames[connection] ?? [], subjectFrames[connection] ?? []];
       this.frames += left.length;
       const isSender = connection === step.connection;
-      const pending = this.pending[connection] as Pending;
-      const lines = isSender ? step.lines : [];
-      // A connection that was woken is answered for what it had sent before.
-      const commands = namesOf(isSender ? [...step.lines, ...pending.queued] : pending.queued);
+      // A connection that was woken is answered for what it had sent before; the sender's own are the step's, too.
+      const pending = this.pending[connection] ?? [];
+      const commands = namesOf(pending);
       const context = {
         token, isSender, lineCount: step.lines.length, commands, oracleNames: this.oracle, subjectNames: this.subject,
       };
       const difference = compareFrames(left, right, context, ({ oracle, subject }) => {
         const row = this.accept({
-          kind: 'frame', lines: isSender ? [...lines, ...pending.queued] : lines, connection, isSender, pending: pending.last,
-          resp: script.resp[connection] ?? 2, oracle, subject,
+          kind: 'frame', pending, connection, isSender, resp: script.resp[connection] ?? 2, oracle, subject,
         });
         isOver ||= row?.ends === true;
         return row !== undefined;
@@ -201,8 +184,7 @@ export class Driver {
       const subject = states[connection] as State;
       if (oracle === subject) continue;
       const row = this.accept({
-        kind: 'state', lines: step.lines, connection, isSender: connection === step.connection,
-        pending: this.pending[connection]?.last, resp: script.resp[connection] ?? 2, oracle, subject,
+        kind: 'state', pending: this.pending[connection] ?? [], connection, isSender: connection === step.connection, resp: script.resp[connection] ?? 2, oracle, subject,
       });
       if (row !== undefined) return 'over';
       return { kind: 'state', stepIndex, connection, oracle, subject, transcripts: { oracle: [], subject: [] } };
