@@ -239,6 +239,13 @@ bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
     return false;
   }
   engine_.command_counters(index_, static_cast<size_t>(spec->id)).rejected_calls.Increment();
+  if (session.in_multi && spec->id == ids_.exec) {
+    // An EXEC that is refused ends the transaction all the same.
+    const std::string_view reason = std::string_view(text).substr(text.starts_with("ERR ") ? 4 : 0);
+    SendError(connection, "EXECABORT Transaction discarded because of: " + std::string(reason));
+    ForgetTransaction(connection);
+    return true;
+  }
   if (session.in_multi) session.transaction->Abort();
   SendError(connection, text);
   return true;
