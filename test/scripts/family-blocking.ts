@@ -93,10 +93,10 @@ class Maker {
     return this.blocker(this.farTimeout(), this.farMilliseconds());
   }
 
-  /** A timeout that passes. */
-  shortBlocker(): Line {
-    const ms = this.prng.pick([1, 20, 40, 60]);
-    return this.blocker(String(ms / 1000), String(ms));
+  /** A timeout that passes, unless there is something at once. */
+  shortBlocker(connection: number): Step {
+    const timeoutMs = this.prng.pick([1, 20, 40, 60]);
+    return { ...send(connection, this.blocker(String(timeoutMs / 1000), String(timeoutMs))), untilFree: true, timeoutMs };
   }
 
   /** A command that may wake somebody, or take away what would have. */
@@ -219,7 +219,7 @@ export function blocking(prng: Prng): Draft {
     const blockerOf = 1 + prng.below(resp.length - 1);
     const made = choose<Step[]>(prng, [
       [9, () => [send(blockerOf, maker.farBlocker())]],
-      [1, () => [{ ...send(blockerOf, maker.shortBlocker()), untilFree: true }]],
+      [1, () => [maker.shortBlocker(blockerOf)]],
       [9, () => [send(connection, ...several(prng, 1, prng.pick([1, 1, 3]), () => maker.pusher()))]],
       [2, () => [send(connection, ...maker.transaction())]],
       [1.5, () => [send(0, maker.unblock(blockerOf))]],

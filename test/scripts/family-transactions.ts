@@ -39,11 +39,11 @@ function refused(prng: Prng): Line {
   ]);
 }
 
-/** Commands that would wait outside a transaction: for ever, should they get there, since no moment may matter. */
+/** Commands that are refused or do not wait in a transaction. Should one get out of it, it waits for ever: no moment may matter. */
 function waiting(prng: Prng): Line {
   const words = [
     'BLPOP nothing 0', 'BRPOP a b 0', 'BLMOVE nothing a LEFT LEFT 0', 'BRPOPLPUSH a b 0', 'BLMPOP 0 2 a b LEFT',
-    'BZPOPMIN nothing 0', 'BZMPOP 0 1 a MAX', 'XREAD BLOCK 0 STREAMS s 0', 'XREAD BLOCK 0 STREAMS a $', 'WAIT 1 0',
+    'BZPOPMIN nothing 0', 'BZMPOP 0 1 a MAX', 'XREAD BLOCK 0 STREAMS s 0', 'XREAD BLOCK 0 STREAMS a $', 'WAIT 1 0', 'MONITOR',
   ];
   return prng.pick(words).split(' ');
 }
@@ -55,8 +55,7 @@ function control(prng: Prng): Line {
     'CLIENT LIST', 'CLIENT NO-EVICT off', 'CONFIG GET maxmemory-samples', 'CONFIG GET nosuch', 'CONFIG SET lfu-log-factor 10',
     'CONFIG SET lfu-log-factor x', 'CONFIG SET nosuch 1', 'INFO keyspace', 'COMMAND COUNT', 'DEBUG SLEEP 0', 'SELECT 0', 'SELECT 1',
     'SELECT 99', 'SELECT x', 'SWAPDB 0 1', 'SWAPDB 0 99', 'AUTH secret', 'AUTH default whatever', 'HELLO', 'HELLO 2', 'HELLO 3',
-    'HELLO 9', 'WAIT 0 0', 'PUBLISH ch hello', 'PUBSUB NUMSUB ch', 'UNWATCH', 'CLIENT UNPAUSE', 'MONITOR',
-    'OBJECT REFCOUNT nothing', 'KEYS nothing*', 'TTL a', 'TYPE a', 'CLIENT GETREDIR',
+    'HELLO 9', 'WAIT 0 0', 'PUBLISH ch hello', 'PUBSUB NUMSUB ch', 'UNWATCH', 'CLIENT UNPAUSE', 'OBJECT REFCOUNT nothing', 'KEYS nothing*', 'TTL a', 'TYPE a', 'CLIENT GETREDIR',
   ];
   return prng.pick(words).split(' ');
 }

@@ -27,8 +27,12 @@ export interface Step {
   beforeMs?: number;
   /** The step ends when its connection is no longer blocked: for timeouts that are meant to pass. */
   untilFree?: boolean;
+  /** With `untilFree`: the timeout that passes when the step blocks. */
+  timeoutMs?: number;
   /** Send although the connection is blocked: the commands wait behind the blocking one. Otherwise it is left out. */
   evenBlocked?: boolean;
+  /** Left out in a transaction: what would be queued there breaks the count of EXEC's array. */
+  notQueued?: boolean;
 }
 
 export interface Script {
@@ -60,6 +64,11 @@ export function wordOf(word: string | Buffer | undefined): string {
 
 export function send(connection: number, ...lines: Line[]): Step {
   return { connection, act: 'send', lines };
+}
+
+/** Steps that are left out where the connection is in a transaction. */
+export function notQueued(...steps: Step[]): Step[] {
+  return steps.map((step) => ({ ...step, notQueued: true }));
 }
 
 /** What a placeholder stands for on one server. */
