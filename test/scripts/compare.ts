@@ -94,6 +94,7 @@ export function normalise(frame: Buffer, names: Names, commands: ReadonlySet<str
     return text.replace(/(?:\$|=)\d+\r\n(?:txt:)?((?:id=\d+ [^\n]*\n)+)\r?\n?/g, (_, lines: string) => clientLines(lines, names));
   }
   let words = text
+    .replace(/\$\d+\r\ncrowd:[\d:]+\r\n/g, '(a key that was forgotten)\r\n')
     .replace(/(\$2\r\nid\r\n:)(\d+)\r\n/g, (_, head: string, id: string) => `${head}${nameOfId(id, names)}\r\n`)
     .replace(/(\$8\r\nredirect\r\n:)(\d+)\r\n/g, (_, head: string, id: string) => `${head}${nameOfId(id, names)}\r\n`)
     .replace(/(\$7\r\nversion\r\n)\$\d+\r\n[^\r]*\r\n/g, '$1(version)\r\n');

@@ -221,7 +221,7 @@ export function compareTimes(step: Step, stepIndex: number, lead: Lead, subjectM
 /** A server that hung up, is silent, or has gone; all else is a mistake of the tester. */
 function isServersDoing(error: unknown): boolean {
   if (error instanceof ConnectionEnded || error instanceof ReplyTimeout) return true;
-  return error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED';
+  return error instanceof Error && 'code' in error && ['ECONNREFUSED', 'ECONNRESET', 'EPIPE'].includes(String(error.code));
 }
 
 /** Names of the script's commands, for counting what was covered. */

@@ -137,7 +137,23 @@ function change(prng: Prng): Line {
   ]);
 }
 
+/**
+ * A table of few keys: who reads more makes the server forget some, and tell. Which ones is drawn by the server, so that
+ * names are not compared (compare.ts), no key is read twice, and nothing is written that would tell which are left.
+ */
+function crowded(prng: Prng): Draft {
+  const resp: (2 | 3)[] = prng.chance(0.5) ? [3, 3] : [3, 2];
+  const steps: Step[] = [send(0, ['CLIENT', 'TRACKING', 'ON'])];
+  if (resp[1] === 2) steps.push(send(1, ['SUBSCRIBE', '__redis__:invalidate']));
+  if (resp[1] === 2) steps.push(send(0, ['CLIENT', 'TRACKING', 'ON', 'REDIRECT', '{id:1}']));
+  for (let at = 0; at < 12; at++) {
+    steps.push(send(0, ...several(prng, 1, 2, (): Line => ['GET', `crowd:${at}:${prng.below(1_000_000)}`])));
+  }
+  return { resp, options: { 'tracking-table-max-keys': prng.pick(['1', '3', '10']) }, spacer: prng.chance(0.3), steps };
+}
+
 export function trackingFamily(prng: Prng): Draft {
+  if (prng.chance(0.06)) return crowded(prng);
   const resp = protocols(prng, 2, 4);
   const steps: Step[] = [];
   const total = prng.between(20, 60);

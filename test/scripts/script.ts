@@ -44,8 +44,6 @@ export interface Script {
   options: Record<string, string>;
   /** An idle connection between the first two, so that they are served by the same worker. */
   spacer?: boolean;
-  /** Whether keys expire by themselves or only when looked at (default). */
-  activeExpiry?: boolean;
   steps: Step[];
 }
 
@@ -91,7 +89,7 @@ export function fillIn(line: Line, places: Places): Buffer[] {
 export function printScript(script: Script, limit = 80): string {
   const head = script.resp.map((version, at) => `${at}:RESP${version}`).join(' ');
   const options = Object.entries(script.options).map(([name, value]) => ` ${name}=${JSON.stringify(value)}`);
-  const flags = `${script.spacer === true ? ' spacer' : ''}${script.activeExpiry === true ? ' active-expiry' : ''}`;
+  const flags = script.spacer === true ? ' spacer' : '';
   const steps = script.steps.slice(-limit).map((step) => `  ${printStep(step)}`);
   return [`  connections ${head}${options.join('')}${flags}`, ...steps].join('\n');
 }

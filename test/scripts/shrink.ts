@@ -4,7 +4,7 @@
  */
 import { show } from '../support/resp-frames.js';
 import type { Difference, Driver } from './driver.js';
-import { printScript, printStep, wordOf, type Script, type Step } from './script.js';
+import { printScript, printStep, type Script, type Step } from './script.js';
 import { lineName } from './compare.js';
 
 export interface Shrunk {
@@ -110,9 +110,4 @@ export function describe(shrunk: Shrunk, original: Script, replay: string): stri
       ? ['  the oracle gave this connection', ...list(difference.transcripts.oracle), '  the subject', ...list(difference.transcripts.subject)]
       : []),
   ].join('\n');
-}
-
-/** Whether any step of the script has this command. */
-export function hasCommand(script: Script, name: string): boolean {
-  return script.steps.some((step) => step.lines.some((line) => wordOf(line[0]) === name));
 }

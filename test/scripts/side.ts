@@ -120,7 +120,8 @@ export class Side {
       ['RESET'],
       ['CLIENT', 'UNPAUSE'],
       ['FLUSHALL'],
-      ['DEBUG', 'SET-ACTIVE-EXPIRE', script.activeExpiry === true ? '1' : '0'],
+      // Keys expire when they are looked at, and at no moment that depends on a timer.
+      ['DEBUG', 'SET-ACTIVE-EXPIRE', '0'],
       ...options.map(([name, value]) => ['CONFIG', 'SET', name, value]),
     ]);
     const deadline = Date.now() + ORACLE_PATIENCE_MS;
