@@ -80,8 +80,10 @@ export const ACCEPTED_ROWS: readonly AcceptedRow[] = [
 ];
 
 /** The row that explains a difference, if one does; with `isSameVersion` only one about what is free. */
-export function findRow(difference: ScriptDifference, isSameVersion: boolean): { id: string; ends: boolean } | undefined {
-  const row = ACCEPTED_ROWS.find((candidate) => (!isSameVersion || candidate.kind === 'free') && candidate.matches(difference));
+export function findRow(difference: ScriptDifference,
+  isSameVersion: boolean): { id: string; ends: boolean } | undefined {
+  const row = ACCEPTED_ROWS.find((candidate) => (!isSameVersion || candidate.kind === 'free') &&
+    candidate.matches(difference));
   if (row !== undefined) return { id: row.id, ends: row.ends === true };
   const { oracle, subject } = difference;
   if (isSameVersion || difference.kind !== 'frame' || !difference.isSender) return undefined;

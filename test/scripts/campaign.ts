@@ -67,7 +67,8 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
       if (Date.now() < nextProgressAt) continue;
       nextProgressAt = Date.now() + PROGRESS_EVERY_MS;
       const seconds = Math.round((Date.now() - startedAt) / 1000);
-      options.report?.(`${result.scripts} scripts, ${result.steps} steps, ${result.frames} frames, ${seconds} s, ${distinct().length} differences`);
+      const counts = `${result.scripts} scripts, ${result.steps} steps, ${result.frames} frames`;
+      options.report?.(`${counts}, ${seconds} s, ${distinct().length} differences`);
     }
   } finally {
     await driver.stop();
@@ -117,7 +118,13 @@ async function runOne(
     found.set(raw, same);
     return;
   }
-  const replay = `npm run soak:scripts -- --families=${family} --replay=${seed}${options.isEager === true ? ' --eager' : ''}${without.size > 0 ? ` --without=${[...without].join(',')}` : ''}`;
+  const flags = [
+    `--families=${family}`,
+    `--replay=${seed}`,
+    ...(options.isEager === true ? ['--eager'] : []),
+    ...(without.size > 0 ? [`--without=${[...without].join(',')}`] : []),
+  ];
+  const replay = `npm run soak:scripts -- ${flags.join(' ')}`;
   const entry: Found = { signature: key, count: 1, text: describe(shrunk, script, replay) };
   found.set(key, entry);
   found.set(raw, entry);

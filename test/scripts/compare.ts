@@ -47,7 +47,8 @@ export function lineName(line: Line): string {
 /** The names of the commands whose replies a frame may be: those of the step and those queued before it. */
 export function namesOf(lines: readonly Line[]): Set<string> {
   const names = new Set(lines.map(lineName));
-  for (const line of lines) if (line.length === 1 && /unsubscribe$/.test(lineName(line))) names.add(`${lineName(line)} (all)`);
+  for (const line of lines) if (line.length === 1 &&
+    /unsubscribe$/.test(lineName(line))) names.add(`${lineName(line)} (all)`);
   return names;
 }
 
@@ -91,7 +92,8 @@ export function normalise(frame: Buffer, names: Names, commands: ReadonlySet<str
   }
   if (/id=\d+ addr=\S* laddr=/.test(text)) {
     // Within EXEC, too: the text's length would differ.
-    return text.replace(/(?:\$|=)\d+\r\n(?:txt:)?((?:id=\d+ [^\n]*\n)+)\r?\n?/g, (_, lines: string) => clientLines(lines, names));
+    return text.replace(/(?:\$|=)\d+\r\n(?:txt:)?((?:id=\d+ [^\n]*\n)+)\r?\n?/g, (_, lines: string) =>
+      clientLines(lines, names));
   }
   let words = text
     .replace(/\$\d+\r\ncrowd:[\d:]+\r\n/g, '(a key that was forgotten)\r\n')
@@ -143,7 +145,8 @@ function isSameByRules(left: Buffer, right: Buffer, rules: readonly Comparison[]
 /** Whether the two frames may both be the reply to one of the commands. */
 export function isSameReply(left: Buffer, right: Buffer, commands: ReadonlySet<string>): boolean {
   if (isPush(left) || isPush(right)) return false;
-  const rules = [...commands].map((name) => OTHER_RULES.get(name) ?? ruleOf(name).compare ?? 'exact').filter((rule) => rule !== 'exact');
+  const rules = [...commands].map((name) => OTHER_RULES.get(name) ?? ruleOf(name).compare ?? 'exact').filter((rule) =>
+    rule !== 'exact');
   if (rules.length === 0) return false;
   if (isSameByRules(left, right, rules)) return true;
   if (!commands.has('exec')) return false;
@@ -213,7 +216,8 @@ export function sortFreeRuns(
     const first = aboutSubscription(sorted[from] as string);
     if (first === undefined || (first.kind !== 'pmessage' && !isNameless(first.kind))) continue;
     const names = [first.name];
-    for (let next = aboutSubscription(sorted[from + names.length] ?? ''); next?.kind === first.kind && next.rest === first.rest;) {
+    for (let next = aboutSubscription(sorted[from + names.length] ?? ''); next?.kind === first.kind &&
+      next.rest === first.rest;) {
       names.push(next.name);
       next = aboutSubscription(sorted[from + names.length] ?? '');
     }
@@ -265,7 +269,8 @@ export function compareFrames(
   const [ours, theirs] = [inWords(left, context.oracleNames), inWords(right, context.subjectNames)];
   for (let at = 0; at < Math.max(left.length, right.length); at++) {
     const [a, b] = [left[at], right[at]];
-    if (a !== undefined && b !== undefined && (ours[at] === theirs[at] || isSameReply(a, b, context.commands))) continue;
+    if (a !== undefined && b !== undefined && (ours[at] === theirs[at] ||
+      isSameReply(a, b, context.commands))) continue;
     const difference = { at, oracle: ours[at], subject: theirs[at] };
     // A frame too few or too many cannot be excused: all that follow are compared with the wrong ones.
     if (a !== undefined && b !== undefined && isExcused(difference)) continue;

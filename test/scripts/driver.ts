@@ -100,7 +100,8 @@ export class Driver {
       if (!isServersDoing(error)) throw error;
       const [oracle, subject] = [await this.oracle.epitaph(), await this.subject.epitaph()];
       const why = (error as Error).message;
-      return done({ kind: 'ended', stepIndex, connection: -1, oracle: `${why}${oracle}`, subject: `${why}${subject}`, transcripts: { oracle: [], subject: [] } });
+      return done({ kind: 'ended', stepIndex, connection: -1, oracle: `${why}${oracle}`, subject: `${why}${subject}`,
+        transcripts: { oracle: [], subject: [] } });
     }
   }
 
@@ -151,7 +152,8 @@ export class Driver {
       const pending = this.pending[connection] ?? [];
       const commands = namesOf(pending);
       const context = {
-        token, isSender, isSameVersion: this.isStrict, lineCount: step.lines.length, commands, causes, oracleNames: this.oracle, subjectNames: this.subject,
+        token, isSender, isSameVersion: this.isStrict, lineCount: step.lines.length, commands, causes,
+          oracleNames: this.oracle, subjectNames: this.subject,
       };
       const difference = compareFrames(left, right, context, ({ oracle, subject }) => {
         const row = this.accept({
@@ -162,7 +164,8 @@ export class Driver {
       });
       if (isOver) return 'over';
       if (difference === undefined) continue;
-      const words = (frames: Buffer[], names: Names): string[] => frames.map((frame) => normalise(frame, names, commands));
+      const words = (frames: Buffer[], names: Names): string[] =>
+        frames.map((frame) => normalise(frame, names, commands));
       return {
         kind: 'frame',
         stepIndex,
@@ -187,7 +190,8 @@ export class Driver {
       const subject = states[connection] as State;
       if (oracle === subject) continue;
       const row = this.accept({
-        kind: 'state', pending: this.pending[connection] ?? [], causes, connection, isSender: connection === step.connection, resp: script.resp[connection] ?? 2, oracle, subject,
+        kind: 'state', pending: this.pending[connection] ?? [], causes, connection,
+          isSender: connection === step.connection, resp: script.resp[connection] ?? 2, oracle, subject,
       });
       if (row !== undefined) return 'over';
       return { kind: 'state', stepIndex, connection, oracle, subject, transcripts: { oracle: [], subject: [] } };
@@ -206,22 +210,26 @@ export class Driver {
     const data = await compareKeyspace(oracle, subject);
     if (data === undefined) return undefined;
     const transcripts = { oracle: [data.oracle], subject: [data.subject] };
-    return { kind: 'keyspace', stepIndex, connection: -1, oracle: data.subjectOf, subject: data.subjectOf, transcripts };
+    return { kind: 'keyspace', stepIndex, connection: -1, oracle: data.subjectOf, subject: data.subjectOf,
+      transcripts };
   }
 }
 
 /** Says when the subject gave up a wait before its time, which the oracle kept. */
 export function compareTimes(step: Step, stepIndex: number, lead: Lead, subjectMs: number): Difference | undefined {
   const timeoutMs = step.untilFree === true ? (step.timeoutMs ?? 0) : 0;
-  if (timeoutMs < TIMEOUT_LEAST_MS || lead.firstFrameMs < timeoutMs || subjectMs >= timeoutMs * TIMEOUT_PART) return undefined;
+  if (timeoutMs < TIMEOUT_LEAST_MS || lead.firstFrameMs < timeoutMs ||
+    subjectMs >= timeoutMs * TIMEOUT_PART) return undefined;
   const [oracle, subject] = [`answered after ${lead.firstFrameMs} ms`, `answered after ${subjectMs} ms`];
-  return { kind: 'early', stepIndex, connection: step.connection, oracle, subject, transcripts: { oracle: [], subject: [] } };
+  return { kind: 'early', stepIndex, connection: step.connection, oracle, subject,
+    transcripts: { oracle: [], subject: [] } };
 }
 
 /** A server that hung up, is silent, or has gone; all else is a mistake of the tester. */
 function isServersDoing(error: unknown): boolean {
   if (error instanceof ConnectionEnded || error instanceof ReplyTimeout) return true;
-  return error instanceof Error && 'code' in error && ['ECONNREFUSED', 'ECONNRESET', 'EPIPE'].includes(String(error.code));
+  return error instanceof Error && 'code' in error &&
+    ['ECONNREFUSED', 'ECONNRESET', 'EPIPE'].includes(String(error.code));
 }
 
 /** Names of the script's commands, for counting what was covered. */

@@ -1,6 +1,6 @@
 /**
- * Scripts about keyspace notifications: one connection listens, another runs commands of all data families, drawn by the
- * one-connection test's generator. Every event must come, no other, in the same order.
+ * Scripts about keyspace notifications: one connection listens, another runs commands of all data families, drawn by
+ * the one-connection test's generator. Every event must come, no other, in the same order.
  *
  * Which events are wanted is drawn at the start and changes in between. The listener may be the writer itself (RESP3),
  * and a third connection may wait for lists, so that events come from commands that were woken. Keys expire only when
@@ -16,7 +16,8 @@ const FAMILIES = [
 ];
 const CLASSES = ['g', '$', 'l', 's', 'h', 'z', 'x', 'e', 't', 'd', 'm', 'n'];
 const PATTERNS = [
-  ['__key*__:*'], ['__keyevent@*__:*'], ['__keyspace@*__:*'], ['__keyevent@0__:*'], ['__keyspace@0__:a', '__keyevent@*__:*'],
+  ['__key*__:*'], ['__keyevent@*__:*'], ['__keyspace@*__:*'], ['__keyevent@0__:*'],
+    ['__keyspace@0__:a', '__keyevent@*__:*'],
 ];
 const LINES_MAX = 5;
 const TTL_MS = '5';
@@ -38,7 +39,8 @@ function flags(prng: Prng): string {
 /** The generator's commands in steps of one or several, with its pauses before the step that looks. */
 function writes(prng: Prng, writer: number, count: number, linesMax: number): Step[] {
   const seed = prng.next();
-  const stream = new Generator(seed, { families: FAMILIES, missing: NOTHING_MISSING, steps: count }).stream(seed, count);
+  const stream = new Generator(seed, { families: FAMILIES, missing: NOTHING_MISSING, steps: count }).stream(seed,
+    count);
   const steps: Step[] = [];
   let lines: Line[] = [];
   let beforeMs: number | undefined;
@@ -79,9 +81,12 @@ function expiring(prng: Prng, writer: number): Step[] {
     [['GETEX', name, 'PX', TTL_MS]],
   ]);
   const look = prng.pick([
-    'GET', 'TYPE', 'INCR', 'DEL', 'UNLINK', 'EXISTS', 'MGET other', 'TOUCH', 'TTL', 'PERSIST', 'LPUSH 1', 'LPUSHX 1', 'LPOP', 'LLEN', 'SADD m',
-    'SPOP', 'SINTER other', 'HSET f v', 'HGETALL', 'ZADD 1 m', 'ZPOPMIN', 'ZRANGE 0 -1', 'APPEND x', 'SETRANGE 1 x', 'GETSET n', 'GETDEL',
-    'SET n', 'SET n NX', 'SET n XX', 'SETNX n', 'RENAME other', 'RENAMENX other', 'COPY other', 'MOVE 3', 'EXPIRE 100', 'PFADD x', 'XADD 1-1 f v',
+    'GET', 'TYPE', 'INCR', 'DEL', 'UNLINK', 'EXISTS', 'MGET other', 'TOUCH', 'TTL', 'PERSIST', 'LPUSH 1', 'LPUSHX 1',
+    'LPOP', 'LLEN', 'SADD m',
+    'SPOP', 'SINTER other', 'HSET f v', 'HGETALL', 'ZADD 1 m', 'ZPOPMIN', 'ZRANGE 0 -1', 'APPEND x', 'SETRANGE 1 x',
+    'GETSET n', 'GETDEL',
+    'SET n', 'SET n NX', 'SET n XX', 'SETNX n', 'RENAME other', 'RENAMENX other', 'COPY other', 'MOVE 3',
+    'EXPIRE 100', 'PFADD x', 'XADD 1-1 f v',
     'SORT', 'BITCOUNT', 'SETBIT 1 1', 'LMOVE other LEFT LEFT', 'SMOVE other m', 'SUNIONSTORE other',
   ]).split(' ');
   const [command, ...rest] = look as [string, ...string[]];
@@ -116,6 +121,7 @@ export function notifications(prng: Prng): Draft {
 }
 
 function waiting(prng: Prng): Line {
-  const words = ['BLPOP a b 0', 'BRPOP key:1 a 0', 'BLMOVE a b LEFT RIGHT 0', 'BZPOPMIN a b key:2 0', 'BLMPOP 0 2 a b LEFT', 'BRPOPLPUSH b {tag}1 0'];
+  const words = ['BLPOP a b 0', 'BRPOP key:1 a 0', 'BLMOVE a b LEFT RIGHT 0', 'BZPOPMIN a b key:2 0',
+    'BLMPOP 0 2 a b LEFT', 'BRPOPLPUSH b {tag}1 0'];
   return prng.pick(words).split(' ');
 }

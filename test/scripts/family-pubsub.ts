@@ -51,7 +51,8 @@ function question(prng: Prng): Line {
     [3, () => ['PUBSUB', 'NUMSUB', ...several(prng, 0, 4, () => channel(prng))]],
     [2, () => ['PUBSUB', 'SHARDCHANNELS', ...(prng.chance(0.5) ? [pattern(prng)] : [])]],
     [2, () => ['PUBSUB', 'SHARDNUMSUB', ...several(prng, 0, 4, () => channel(prng))]],
-    [0.4, () => prng.pick<Line>([['PUBSUB'], ['PUBSUB', 'NOSUCH'], ['PUBSUB', 'NUMPAT', 'x'], ['PUBSUB', 'CHANNELS', 'a', 'b']])],
+    [0.4, () => prng.pick<Line>([['PUBSUB'], ['PUBSUB', 'NOSUCH'], ['PUBSUB', 'NUMPAT', 'x'],
+      ['PUBSUB', 'CHANNELS', 'a', 'b']])],
     [1, () => ['CLIENT', 'LIST']],
     [0.5, () => ['CLIENT', 'LIST', 'TYPE', prng.pick(['pubsub', 'normal'])]],
     [1, () => ['CLIENT', 'INFO']],
@@ -61,7 +62,8 @@ function question(prng: Prng): Line {
 /** Commands that a RESP2 connection may not send while it is subscribed, and those that it may. */
 function plain(prng: Prng): Line {
   const words = [
-    'PING', 'PING x', 'PING x y', 'GET a', 'SET a 1', 'ECHO hi', 'MULTI', 'EXEC', 'DISCARD', 'WATCH a', 'SELECT 1', 'CLIENT ID', 'NOSUCH',
+    'PING', 'PING x', 'PING x y', 'GET a', 'SET a 1', 'ECHO hi', 'MULTI', 'EXEC', 'DISCARD', 'WATCH a', 'SELECT 1',
+    'CLIENT ID', 'NOSUCH',
     'MONITOR x', 'HELLO', 'CONFIG GET maxmemory-samples', 'CLIENT GETNAME', 'AUTH x', 'INFO keyspace', 'GET',
   ];
   return prng.pick(words).split(' ');
@@ -117,7 +119,8 @@ export function pubsub(prng: Prng): Draft {
       [0.4, () => [{ connection, act: 'close', lines: [] }]],
       [1, () => [{ connection, act: 'open', lines: [] }]],
       [0.2, () => [send(connection, ['CLIENT', 'KILL', 'ID', `{id:${other(prng, connection, resp.length)}}`])]],
-      [0.2, () => [send(connection, ['CLIENT', 'KILL', 'TYPE', 'pubsub', ...(prng.chance(0.3) ? ['SKIPME', 'no'] : [])])]],
+      [0.2, () => [send(connection, ['CLIENT', 'KILL', 'TYPE', 'pubsub',
+        ...(prng.chance(0.3) ? ['SKIPME', 'no'] : [])])]],
     ]);
     steps.push(...made);
   }

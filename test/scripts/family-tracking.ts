@@ -121,7 +121,8 @@ function expiring(prng: Prng, connection: number, count: number): Step[] {
   const away = other(prng, connection, count);
   return [
     send(connection, ['SET', name, 'v', 'PX', TTL_MS], ['GET', name]),
-    { ...send(prng.chance(0.5) ? away : connection, prng.pick<Line>([['GET', name], ['INCR', name], ['DEL', name], ['TYPE', name]])), beforeMs: BEHIND_TTL_MS },
+    { ...send(prng.chance(0.5) ? away : connection,
+      prng.pick<Line>([['GET', name], ['INCR', name], ['DEL', name], ['TYPE', name]])), beforeMs: BEHIND_TTL_MS },
   ];
 }
 
@@ -138,8 +139,8 @@ function change(prng: Prng): Line {
 }
 
 /**
- * A table of few keys: who reads more makes the server forget some, and tell. Which ones is drawn by the server, so that
- * names are not compared (compare.ts), no key is read twice, and nothing is written that would tell which are left.
+ * A table of few keys: who reads more makes the server forget some, and tell. Which ones is drawn by the server, so
+ * that names are not compared (compare.ts), no key is read twice, and no write tells which are left.
  */
 function crowded(prng: Prng): Draft {
   const resp: (2 | 3)[] = prng.chance(0.5) ? [3, 3] : [3, 2];
@@ -170,7 +171,8 @@ export function trackingFamily(prng: Prng): Draft {
       [4, () => [send(connection, tracking(prng, connection, resp.length))]],
       [9, () => [send(connection, ...several(prng, 1, prng.pick([1, 1, 3]), () => read(prng)))]],
       [9, () => [send(connection, write(prng))]],
-      [2, () => [send(connection, ['MULTI'], ...several(prng, 1, 4, () => (prng.chance(0.4) ? read(prng) : write(prng))), ['EXEC'])]],
+      [2, () => [send(connection, ['MULTI'], ...several(prng, 1, 4, () =>
+        (prng.chance(0.4) ? read(prng) : write(prng))), ['EXEC'])]],
       [2.5, () => [send(connection, ...caching(prng))]],
       [1.5, () => [send(connection, question(prng))]],
       [1, () => expiring(prng, connection, resp.length)],

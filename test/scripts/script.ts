@@ -6,7 +6,7 @@
  * frame that any connection receives is a function of the script.
  *
  * Arguments are bytes. Some can only be known when the script runs, because each server has its own: the id and the
- * address of a connection. They stand in arguments as {id:1}, {addr:1} and {laddr:1}, the number being the connection's.
+ * address of a connection. They stand in arguments as {id:1}, {addr:1} and {laddr:1}, with the connection's number.
  */
 import { show } from '../support/resp-frames.js';
 
@@ -80,7 +80,8 @@ export interface Places {
 export function fillIn(line: Line, places: Places): Buffer[] {
   return line.map((word) => {
     if (typeof word !== 'string' || !word.includes('{')) return bytesOf(word);
-    const text = word.replace(/\{(id|addr|laddr):(\d+)\}/g, (_, kind: keyof Places, at: string) => places[kind](Number(at)));
+    const text = word.replace(/\{(id|addr|laddr):(\d+)\}/g, (_, kind: keyof Places, at: string) =>
+      places[kind](Number(at)));
     return bytesOf(text);
   });
 }
@@ -100,6 +101,8 @@ export function printStep(step: Step): string {
     step.act === 'send'
       ? step.lines.map((line) => line.map((word) => `"${show(bytesOf(word))}"`).join(' ')).join(' ; ')
       : `(${step.act})`;
-  const behind = `${step.untilFree === true ? '   (until it is free)' : ''}${step.evenBlocked === true ? '   (even blocked)' : ''}`;
+  const isMarked = { '(until it is free)': step.untilFree, '(even blocked)': step.evenBlocked };
+  const marks = Object.entries(isMarked).filter(([, isSet]) => isSet === true);
+  const behind = marks.map(([mark]) => `   ${mark}`).join('');
   return `[${step.connection}] ${before}${what}${behind}`;
 }

@@ -66,11 +66,13 @@ describe('the tester', () => {
     expect(result.scripts).toBeGreaterThan(0);
   });
 
-  const findsIn = async (family: string, doctor: Doctor, options: { isEager?: boolean; scripts?: number } = {}): Promise<string> => {
+  const findsIn = async (family: string, doctor: Doctor,
+    options: { isEager?: boolean; scripts?: number } = {}): Promise<string> => {
     const result = await runCampaign({
       startOracle: () => startRedis(),
       // The control connection is the first one; a tester that is lied to about states proves nothing.
-      startSubject: () => startDoctored((frame, connection) => (connection.index === 0 ? [frame] : doctor(frame, connection))),
+      startSubject: () => startDoctored((frame, connection) =>
+        (connection.index === 0 ? [frame] : doctor(frame, connection))),
       isStrict: true,
       patienceMs: 300,
       families: [family],
@@ -90,7 +92,8 @@ describe('the tester', () => {
   });
 
   it('finds a transaction that runs although a key has changed', { timeout: TIMEOUT_MS }, async () => {
-    const text = await findsIn('transactions', (frame) => (/^(\*-1|_)\r\n$/.test(frame.toString()) ? [latin1('*0\r\n')] : [frame]));
+    const text = await findsIn('transactions', (frame) =>
+      (/^(\*-1|_)\r\n$/.test(frame.toString()) ? [latin1('*0\r\n')] : [frame]));
     // The doctor takes every null for an EXEC that was refused.
     expect(text).toContain('DIFFERENCE transactions: frame: ');
     expect(text).toMatch(/subject: \*0\\r\\n/);
@@ -111,7 +114,8 @@ describe('the tester', () => {
   const message = /^(>|\*)[34]\r\n\$\d+\r\n[ps]?message\r\n/;
   it('finds a message that is lost', { timeout: TIMEOUT_MS }, async () => {
     let count = 0;
-    const text = await findsIn('pubsub', (frame) => (message.test(frame.toString('latin1')) && ++count % 5 === 0 ? [] : [frame]));
+    const text = await findsIn('pubsub', (frame) =>
+      (message.test(frame.toString('latin1')) && ++count % 5 === 0 ? [] : [frame]));
     expect(text).toContain('DIFFERENCE pubsub: frame');
   });
 
@@ -127,7 +131,8 @@ describe('the tester', () => {
     expect(text).toContain('DIFFERENCE pubsub: frame');
   });
 
-  it('finds a message behind the answer to a later PING, but only when it is eager', { timeout: TIMEOUT_MS }, async () => {
+  it('finds a message behind the answer to a later PING, but only when it is eager', { timeout: TIMEOUT_MS },
+    async () => {
     // Messages to RESP2 connections only: such a one is never the writer, whose own order is looked at in any case.
     const late: Doctor = (frame, connection) => {
       if (!/^\*4\r\n\$8\r\npmessage/.test(frame.toString('latin1'))) return [frame];
@@ -146,12 +151,14 @@ describe('the tester', () => {
   });
 
   it('finds an invalidation that is lost', { timeout: TIMEOUT_MS }, async () => {
-    const text = await findsIn('tracking', (frame) => (frame.toString('latin1').startsWith('>2\r\n$10\r\ninvalidate') ? [] : [frame]));
+    const text = await findsIn('tracking', (frame) =>
+      (frame.toString('latin1').startsWith('>2\r\n$10\r\ninvalidate') ? [] : [frame]));
     expect(text).toContain('DIFFERENCE tracking: frame');
   });
 
   it('finds a password that a MONITOR shows', { timeout: TIMEOUT_MS }, async () => {
-    const text = await findsIn('clients', (frame) => [Buffer.from(frame.toString('latin1').replace('(redacted)', 'secret'), 'latin1')]);
+    const text = await findsIn('clients', (frame) =>
+      [Buffer.from(frame.toString('latin1').replace('(redacted)', 'secret'), 'latin1')]);
     expect(text).toContain('(redacted)');
   });
 
@@ -181,12 +188,15 @@ describe('scripts', () => {
       for (const family of FAMILY_NAMES) for (const name of commandsOf(makeScript(family, seed))) seen.add(name);
     }
     const due = [...COMMANDS.values()].filter((spec) => spec.group === 'transactions' || spec.group === 'pubsub');
-    const blocking = ['blpop', 'brpop', 'blmove', 'brpoplpush', 'blmpop', 'bzpopmin', 'bzpopmax', 'bzmpop', 'xread', 'xreadgroup', 'wait'];
+    const blocking = ['blpop', 'brpop', 'blmove', 'brpoplpush', 'blmpop', 'bzpopmin', 'bzpopmax', 'bzmpop', 'xread',
+      'xreadgroup', 'wait'];
     const clients = [
-      'tracking', 'caching', 'getredir', 'trackinginfo', 'pause', 'unpause', 'kill', 'list', 'info', 'no-evict', 'reply', 'setname',
+      'tracking', 'caching', 'getredir', 'trackinginfo', 'pause', 'unpause', 'kill', 'list', 'info', 'no-evict',
+        'reply', 'setname',
       'getname', 'unblock', 'id',
     ];
-    const names = [...due.map((spec) => spec.name), ...blocking, ...clients.map((name) => `client|${name}`), 'monitor', 'reset', 'quit'];
+    const names = [...due.map((spec) => spec.name), ...blocking, ...clients.map((name) => `client|${name}`),
+      'monitor', 'reset', 'quit'];
     // Containers and their HELP have nothing that another connection could see.
     const isQuiet = (name: string): boolean => name === 'pubsub' || name === 'pubsub|help';
     expect(names.filter((name) => !seen.has(name) && !isQuiet(name))).toEqual([]);
@@ -231,7 +241,8 @@ describe('frames', () => {
     expect(inNewerOrder(frames, 't').map((frame) => frame.toString()[0])).toEqual([':', '>', '>', '$', '>']);
   });
 
-  const names: Names = { connectionOfId: new Map([['7', 0], ['9', 1]]), connectionOfAddr: new Map([['127.0.0.1:5', 1]]) };
+  const names: Names = { connectionOfId: new Map([['7', 0], ['9', 1]]),
+    connectionOfAddr: new Map([['127.0.0.1:5', 1]]) };
   const none: ReadonlySet<string> = new Set();
   it.each([
     ['+1700000000.123456 [2 127.0.0.1:5] "get" "a"\r\n', '(monitor) [2 1] "get" "a"'],
@@ -259,7 +270,8 @@ describe('frames', () => {
     const gone = (name: string, left: number): string => `*3\r\n$11\r\nunsubscribe\r\n$1\r\n${name}\r\n:${left}\r\n`;
     const all = namesOf([['UNSUBSCRIBE']]);
     expect(sortFreeRuns([gone('b', 1), gone('a', 0)], all, none)).toEqual([gone('a', 1), gone('b', 0)]);
-    expect(sortFreeRuns([gone('b', 1), gone('a', 0)], namesOf([['UNSUBSCRIBE', 'b', 'a']]), none)[0]).toBe(gone('b', 1));
+    expect(sortFreeRuns([gone('b', 1), gone('a', 0)], namesOf([['UNSUBSCRIBE', 'b', 'a']]), none)[0]).toBe(gone('b',
+      1));
     const found = (pattern: string, text: string): string =>
       `>4\r\n$8\r\npmessage\r\n$1\r\n${pattern}\r\n$1\r\nc\r\n$1\r\n${text}\r\n`;
     expect(sortFreeRuns([found('b', 'x'), found('a', 'x'), found('a', 'y')], none, none)).toEqual([

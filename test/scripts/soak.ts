@@ -26,7 +26,8 @@ import { EXISTING, FAMILY_NAMES } from './families.js';
 
 const SCRIPTS_DEFAULT = 1000;
 const LAYOUTS_DEFAULT = '1x1,8x2,8x2o';
-const OPTION_NAMES = ['families', 'scripts', 'seconds', 'seed', 'replay', 'layout', 'patience', 'max', 'without', 'eager', 'self'];
+const OPTION_NAMES = ['families', 'scripts', 'seconds', 'seed', 'replay', 'layout', 'patience', 'max', 'without',
+  'eager', 'self'];
 
 function parseOptions(args: string[]): Map<string, string> {
   const options = new Map<string, string>();
@@ -54,7 +55,8 @@ function print(line: string): void {
 async function main(): Promise<number> {
   const options = parseOptions(process.argv.slice(2));
   const number = (name: string): number | undefined => numberOption(options, name);
-  const [replaySeed, seconds, patienceMs, differencesMax] = [number('replay'), number('seconds'), number('patience'), number('max')];
+  const [replaySeed, seconds, patienceMs, differencesMax] = [number('replay'), number('seconds'), number('patience'),
+    number('max')];
   const seed = number('seed') ?? randomInt(2 ** 31);
   const scripts = number('scripts') ?? SCRIPTS_DEFAULT;
   const without = options.get('without')?.split(',');

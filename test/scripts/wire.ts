@@ -159,7 +159,8 @@ export class Wire {
   private finish(): void {
     if (this.isEnded) return;
     this.isEnded = true;
-    if (this.rest.length > 0) this.frames.push(Buffer.from(`(half a frame: ${this.rest.toString('latin1')})`, 'latin1'));
+    if (this.rest.length > 0) this.frames.push(Buffer.from(`(half a frame: ${this.rest.toString('latin1')})`,
+      'latin1'));
     this.tell();
   }
 
