@@ -185,39 +185,43 @@ bool CommandContext::Block(Type type, size_t key_count, int64_t deadline_ms, Tim
   return true;
 }
 
-bool CommandContext::ParseTimeoutSeconds(size_t index, int64_t* deadline_ms) {
-  double seconds;
-  if (!ParseDouble(args[index], &seconds)) {
-    reply.Error("ERR timeout is not a float or out of range");
-    return false;
-  }
-  if (seconds < 0) {
+// From a time to wait to when it is over.
+bool CommandContext::SetDeadline(int64_t wait_ms, int64_t* deadline_ms) {
+  if (wait_ms < 0) {
     reply.Error("ERR timeout is negative");
     return false;
   }
-  // Rounded up, so that no time but 0 is for ever.
-  const double ms = std::ceil(seconds * 1000);
-  if (ms > static_cast<double>(INT64_MAX) / 2 || static_cast<int64_t>(ms) > INT64_MAX - now_ms) {
+  if (wait_ms > INT64_MAX - now_ms) {
     reply.Error("ERR timeout is out of range");
     return false;
   }
-  *deadline_ms = ms == 0 ? 0 : now_ms + static_cast<int64_t>(ms);
+  *deadline_ms = wait_ms == 0 ? 0 : now_ms + wait_ms;
   return true;
 }
 
-bool CommandContext::ParseTimeoutMs(size_t index, int64_t* deadline_ms) {
-  int64_t ms;
-  if (!ParseInteger(index, &ms, "ERR timeout is not an integer or out of range")) return false;
-  if (ms < 0) {
-    reply.Error("ERR timeout is negative");
+bool CommandContext::ParseTimeoutSeconds(size_t index, int64_t* deadline_ms) {
+  *deadline_ms = 0;
+  if (is_retry) return true;  // was parsed when it began to wait, and counts from then
+  long double seconds;
+  if (!ParseLongDouble(args[index], &seconds)) {
+    reply.Error("ERR timeout is not a float or out of range");
     return false;
   }
-  if (ms > INT64_MAX - now_ms) {
+  // Rounded up: what is a little above 0 is not for ever, but what is a little below 0 is.
+  const long double ms = std::ceil(seconds * 1000);
+  if (ms > static_cast<long double>(INT64_MAX)) {
     reply.Error("ERR timeout is out of range");
     return false;
   }
-  *deadline_ms = ms == 0 ? 0 : now_ms + ms;
-  return true;
+  return SetDeadline(ms < 0 ? -1 : static_cast<int64_t>(ms), deadline_ms);
+}
+
+bool CommandContext::ParseTimeoutMs(size_t index, int64_t* deadline_ms) {
+  *deadline_ms = 0;
+  if (is_retry) return true;
+  int64_t ms;
+  if (!ParseInteger(index, &ms, "ERR timeout is not an integer or out of range")) return false;
+  return SetDeadline(ms, deadline_ms);
 }
 
 // ---- Execution ----
