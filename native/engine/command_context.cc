@@ -106,6 +106,13 @@ void CommandContext::ReplyStringBytes(const Entry& entry, std::string_view bytes
 
 namespace {
 
+/// Those who wait for a key are looked at when the command has run.
+void MarkReady(int db, const Key& key, KeyInterest* interest) {
+  if (interest->waiters.empty() || interest->is_ready) return;
+  interest->is_ready = true;
+  ThisThread().ready_keys.push_back({db, key.shard, key.slot, key.hash, std::string(key.name)});
+}
+
 /// A key that had expired before it was watched and is deleted now has not changed for its watcher.
 void MarkWatchers(Keyspace& space, int db, const Key& key, KeyInterest* interest) {
   for (WatchedKey* watched = interest->watchers.first(); watched != nullptr; watched = watched->next) {
@@ -121,8 +128,9 @@ void MarkWatchers(Keyspace& space, int db, const Key& key, KeyInterest* interest
 template <class IsChanged>
 void SignalDatabase(Engine& engine, ShardId shard, int db, IsChanged&& is_changed) {
   engine.keyspace(shard).interests(db).ForEach([&](std::string_view name, KeyInterest& interest) {
-    if (!interest.waiters.empty()) ThisThread().ready_keys.push_back({db, shard, std::string(name)});
-    if (interest.watchers.empty() || !is_changed(engine.MakeKey(name))) return;
+    const Key key = engine.MakeKey(name);
+    MarkReady(db, key, &interest);
+    if (interest.watchers.empty() || !is_changed(key)) return;
     for (WatchedKey* watched = interest.watchers.first(); watched != nullptr; watched = watched->next) {
       watched->set->is_dirty.store(true, std::memory_order_relaxed);
     }
@@ -136,9 +144,7 @@ void KeyChanged(Engine& engine, int db, const Key& key, uint64_t) {
   KeyInterest* interest = space.interests(db).Find(key.name);
   if (interest == nullptr) return;
   MarkWatchers(space, db, key, interest);
-  if (!interest->waiters.empty()) {
-    ThisThread().ready_keys.push_back({db, key.shard, std::string(key.name)});
-  }
+  MarkReady(db, key, interest);
 }
 
 void CommandContext::SignalModifiedIn(int db_index, const Key& key) {
@@ -229,7 +235,11 @@ bool CommandContext::ParseTimeoutMs(size_t index, int64_t* deadline_ms) {
 void RunCommand(CommandContext& ctx, Handler handler, uint64_t* tick) {
   const uint32_t errors_before = ctx.reply.errors();
   handler(ctx);
-  if (__builtin_expect(ctx.block != nullptr && ctx.block->is_set, 0)) return;
+  if (__builtin_expect(ctx.block != nullptr && ctx.block->is_set, 0)) {
+    // XREADGROUP makes its consumer before it waits.
+    ctx.counters->dirty.Add(static_cast<uint64_t>(ctx.dirty()));
+    return;
+  }
   const uint64_t end = CycleClock::Now();
   CommandCounters& counters = ctx.engine.command_counters(ctx.worker, static_cast<size_t>(ctx.spec->id));
   counters.calls.Increment();
