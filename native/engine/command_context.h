@@ -167,7 +167,8 @@ class CommandContext {
   /// the time was over. `deadline_ms` as parsed by ParseTimeout.
   bool Block(Type type, size_t key_count, int64_t deadline_ms,
              TimeoutReply timeout_reply = TimeoutReply::kNullArray, bool wakes_without_key = false);
-  /// Parses a timeout in seconds with a fraction (BLPOP …) into a deadline, 0 for none.
+  /// Parses a timeout in seconds with a fraction (BLPOP …) into a deadline, 0 for none. When a command is
+  /// tried again its time has been running since it began to wait: always 0 then.
   bool ParseTimeoutSeconds(size_t index, int64_t* deadline_ms);
   /// The same in whole milliseconds (XREAD BLOCK, WAIT).
   bool ParseTimeoutMs(size_t index, int64_t* deadline_ms);
@@ -222,6 +223,7 @@ class CommandContext {
   bool ArgIs(size_t index, std::string_view word) const;  // letter case ignored
 
  private:
+  bool SetDeadline(int64_t wait_ms, int64_t* deadline_ms);
   /// Deletes the key, or fields of the hash there, if their time has come. Returns the key's handle, empty
   /// when it is gone.
   Handle ExpireDue(int db_index, const Key& key, Handle handle);

@@ -74,6 +74,8 @@ class PostOffice {
 struct ReadyKey {
   int db;
   ShardId shard;
+  uint16_t slot;
+  uint64_t hash;
   std::string name;
 };
 
@@ -82,7 +84,7 @@ struct ThreadState {
   WorkerPort* port = nullptr;          // null on the runner, which has no connections
   WorkerCounters* counters = nullptr;
   WorkerId worker = 0;                 // the number under which it takes leases
-  /// Keys to look at when the command has run and before its leases are given up, in order.
+  /// Keys to look at when the command has run and before its leases are given up, in order, each once.
   std::vector<ReadyKey> ready_keys;
 };
 

@@ -384,12 +384,10 @@ Worker::Outcome Worker::RunHere(Connection* connection, const CommandSpec* spec,
   RunCommand(ctx, handler, &tick_);
   counters_.commands_in_place.Increment();
   EndReply(connection, is_covered);
-  if (__builtin_expect(block_.is_set, 0)) {
-    Wait(connection, spec, handler, args, keys, is_covered);
-    return Outcome::kParked;
-  }
+  const bool must_wait = block_.is_set;
+  if (__builtin_expect(must_wait, 0)) Wait(connection, spec, handler, args, keys, is_covered);
   server_->ServeReady(thread_);
-  return Outcome::kDone;
+  return must_wait ? Outcome::kParked : Outcome::kDone;
 }
 
 /// Takes a free lease, waiting a few hundred nanoseconds for one that is about to become free.
@@ -408,7 +406,7 @@ Worker::Outcome Worker::RunOnShard(Connection* connection, const CommandSpec* sp
                                    std::span<const std::string_view> args, const engine::Key& key) {
   const shard::ShardId shard = key.shard;
   if (MayRunHere(shard) && TakeLease(shard)) {
-    if (__builtin_expect(engine_.gate.load(std::memory_order_relaxed) != 0, 0)) {
+    if (__builtin_expect(!server_->PassesGate(*spec, key), 0)) {
       server_->leases().Release(shard, index_);
       keys_.assign(1, key);
       shards_.assign(1, shard);
@@ -473,7 +471,7 @@ Worker::Outcome Worker::RunOnSet(Connection* connection, const CommandSpec* spec
     Server::Verdict verdict = Server::Verdict::kRun;
     if (__builtin_expect(engine_.gate.load(std::memory_order_relaxed) != 0, 0)) {
       held_ = shards_;
-      verdict = server_->CheckGate(*spec, connection->session.transaction.get(), keys_, &shards_);
+      verdict = server_->CheckGate(*spec, connection->session.transaction.get(), keys_, args.size(), &shards_);
     }
     if (verdict == Server::Verdict::kRun && server_->IsForRunner(*spec, args, keys_, connection->session.db)) {
       server_->leases().ReleaseAll(shards_.data(), count, index_);

@@ -44,14 +44,15 @@ QueuedRequest* Worker::MakeRequest(Connection* connection, const CommandSpec* sp
     request->args.emplace_back(request->bytes.data() + start, arg.size());
   }
   request->keys.assign(keys.begin(), keys.end());
+  size_t index = 0;
   for (engine::Key& key : request->keys) {
-    // Point the key's name at our copy of the argument it came from.
-    const size_t index = static_cast<size_t>(
-        std::find_if(args.begin(), args.end(),
-                     [&](std::string_view arg) {
-                       return arg.data() == key.name.data() && arg.size() == key.name.size();
-                     }) - args.begin());
-    CHECK(index < args.size());
+    // Point the key's name at our copy of the argument it came from. Keys come in the order of the
+    // arguments, as a rule: so the search goes on where the last one was found, and round once.
+    for (size_t looked_at = 0;; looked_at++) {
+      CHECK(looked_at < args.size());
+      index = index + 1 == args.size() ? 0 : index + 1;
+      if (args[index].data() == key.name.data() && args[index].size() == key.name.size()) break;
+    }
     key.name = request->args[index];
   }
   request->large = large_argument_;
