@@ -21,6 +21,7 @@ namespace sherd::net {
 
 Server::Server(const engine::EngineConfig& config, const engine::HandlerTable* handlers)
     : engine_(config),
+      client_memory_(engine_),
       handlers_(handlers),
       leases_(static_cast<uint16_t>(config.shards), static_cast<uint16_t>(config.workers), this),
       mesh_(static_cast<uint16_t>(config.workers)),
@@ -181,6 +182,7 @@ void Server::FillContext(QueuedRequest* request, engine::CommandContext* ctx, en
   ctx->large_argument = &request->large;
   ctx->transaction = request->transaction;
   ctx->session = request->session;
+  ctx->sender = &request->connection->session;
 }
 
 void Server::ExecuteCleanup(QueuedRequest* request) {
