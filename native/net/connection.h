@@ -68,6 +68,7 @@ struct HoleFilling {
   std::string reply;
   std::vector<size_t> holes;         // offsets in `reply`
   std::vector<std::string> answers;  // so far
+  size_t shown_max = SIZE_MAX;       // answers behind these, and all behind them, are not sent
 };
 
 enum class ConnectionState : uint8_t { kActive, kParked, kClosing };

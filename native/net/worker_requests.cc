@@ -414,15 +414,22 @@ void Worker::CallNextControl(Connection* connection) {
 void Worker::FillHole(Connection* connection, std::string&& answer) {
   HoleFilling& filling = *connection->filling;
   filling.answers.push_back(std::move(answer));
+  // Who has killed itself gets that answer last, whatever else the transaction did.
+  if (connection->session.close_after_reply && filling.shown_max > filling.answers.size()) {
+    filling.shown_max = filling.answers.size();
+  }
   if (filling.answers.size() < filling.holes.size()) return CallNextControl(connection);
+  const bool is_cut = filling.shown_max != SIZE_MAX;
   if (!connection->skip_answer) {
     size_t from = 0;
-    for (size_t i = 0; i < filling.holes.size(); i++) {
+    for (size_t i = 0; i < filling.holes.size() && i < filling.shown_max; i++) {
       connection->output.Append(std::string_view(filling.reply).substr(from, filling.holes[i] - from));
       connection->output.Append(filling.answers[i]);
       from = filling.holes[i];
     }
-    connection->output.Append(std::string_view(filling.reply).substr(from));
+    if (!is_cut) {
+      connection->output.Append(std::string_view(filling.reply).substr(from));
+    }
   }
   connection->filling.reset();
   connection->waits_for_answer = false;
