@@ -41,6 +41,8 @@ class WorkerPort {
   /// connection is closed (a little later) if they are passed.
   virtual void EndPush(Session* session) = 0;
   virtual WorkerId index() const = 0;
+  /// CLIENT PAUSE is over: what it held back may run.
+  virtual void LookAtPostponed() = 0;
 
  protected:
   ~WorkerPort() = default;
