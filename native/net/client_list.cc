@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "engine/pubsub.h"
 #include "net/worker.h"
 
 namespace sherd::net {
@@ -26,7 +27,7 @@ bool Matches(const ClientFilter& filter, const Connection& connection, int64_t n
   if (filter.has_address && filter.address != session.address) return false;
   if (filter.has_local_address && filter.local_address != session.local_address) return false;
   if (filter.has_user && (filter.user != "default" || !session.authenticated)) return false;
-  if (filter.has_type && filter.type != "normal") return false;  // the only class there is so far
+  if (filter.has_type && filter.type != (session.is_subscriber ? "pubsub" : "normal")) return false;
   if (filter.max_age_sec >= 0 && (now_ms - session.created_ms) / 1000 < filter.max_age_sec) return false;
   return filter.skip_id == 0 || session.id != filter.skip_id;
 }
@@ -36,6 +37,7 @@ bool Matches(const ClientFilter& filter, const Connection& connection, int64_t n
 void DescribeConnection(const Connection& connection, int64_t now_ms, std::string* line) {
   const engine::Session& session = connection.session;
   std::string flags;
+  if (session.is_subscriber) flags += 'P';
   if (session.in_multi) flags += 'x';
   if (connection.blocked != nullptr) flags += 'b';
   if (session.close_after_reply) flags += 'c';
@@ -52,9 +54,9 @@ void DescribeConnection(const Connection& connection, int64_t now_ms, std::strin
   AppendField(line, "idle", (now_ms - session.last_active_ms) / 1000);
   AppendField(line, "flags", flags);
   AppendField(line, "db", session.db);
-  AppendField(line, "sub", int64_t{0});
-  AppendField(line, "psub", int64_t{0});
-  AppendField(line, "ssub", int64_t{0});
+  AppendField(line, "sub", static_cast<int64_t>(TopicCount(session, engine::TopicKind::kChannel)));
+  AppendField(line, "psub", static_cast<int64_t>(TopicCount(session, engine::TopicKind::kPattern)));
+  AppendField(line, "ssub", static_cast<int64_t>(TopicCount(session, engine::TopicKind::kShardChannel)));
   AppendField(line, "multi", session.in_multi ? static_cast<int64_t>(session.transaction->command_count()) : -1);
   AppendField(line, "qbuf", static_cast<int64_t>(connection.input.size()));
   AppendField(line, "qbuf-free", static_cast<int64_t>(connection.input.capacity() - connection.input.size()));
@@ -66,8 +68,9 @@ void DescribeConnection(const Connection& connection, int64_t now_ms, std::strin
   AppendField(line, "obl", int64_t{0});
   AppendField(line, "oll", static_cast<int64_t>(connection.output.empty() ? 0 : 1));
   AppendField(line, "omem", static_cast<int64_t>(connection.output.memory()));
+  const size_t subscription_bytes = session.subscriptions == nullptr ? 0 : session.subscriptions->memory();
   AppendField(line, "tot-mem", static_cast<int64_t>(sizeof(Connection) + connection.input.capacity() +
-                                                    connection.output.memory()));
+                                                    connection.output.memory() + subscription_bytes));
   AppendField(line, "events", connection.output.empty() ? "r" : "rw");
   AppendField(line, "cmd", session.last_command == nullptr ? "NULL" : session.last_command);
   AppendField(line, "user", session.authenticated ? "default" : "(superuser)");

@@ -37,6 +37,11 @@ Worker::Worker(Server* server, engine::WorkerId index)
       reset_id_(FindCommand("reset")->id),
       immediate_ids_{FindCommand("multi")->id, FindCommand("watch")->id, FindCommand("quit")->id,
                      FindCommand("reset")->id},
+      subscriber_ids_{FindCommand("subscribe")->id,   FindCommand("unsubscribe")->id,
+                      FindCommand("psubscribe")->id,  FindCommand("punsubscribe")->id,
+                      FindCommand("ssubscribe")->id,  FindCommand("sunsubscribe")->id,
+                      FindCommand("ping")->id,        FindCommand("quit")->id,
+                      FindCommand("reset")->id},
       read_buffer_(new char[kReadBytes]),
       scratch_(new char[kScratchBytes]) {
   epoll_fd_ = epoll_create1(EPOLL_CLOEXEC);
@@ -251,15 +256,21 @@ void Worker::PollShards() {
 
 /// Takes what other threads have for this worker. Never executes a command: safe between any two.
 void Worker::DrainInbox() {
-  ring::Inbox& inbox = server_->inbox(index_);
-  while (!inbox.empty()) {
-    ring::InboxNode* node = inbox.TakeAll();
-    while (node != nullptr) {
-      ring::InboxNode* next = node->next_in_inbox;
-      static_cast<engine::Message*>(node)->Deliver(*this);
-      node = next;
-    }
+  while (DrainInboxOnce()) {
   }
+}
+
+/// The same with what is there now: bounded, whatever others send meanwhile. False: there was nothing.
+bool Worker::DrainInboxOnce() {
+  ring::Inbox& inbox = server_->inbox(index_);
+  if (inbox.empty()) return false;
+  ring::InboxNode* node = inbox.TakeAll();
+  while (node != nullptr) {
+    ring::InboxNode* next = node->next_in_inbox;
+    static_cast<engine::Message*>(node)->Deliver(*this);
+    node = next;
+  }
+  return true;
 }
 
 void Worker::ResumeAnswered() {
@@ -291,7 +302,28 @@ engine::Session* Worker::FindSession(uint64_t client_id) {
 
 resp::OutputBuffer* Worker::OutputOf(engine::Session* session) {
   // Sessions of connections are the first member of one.
-  return &reinterpret_cast<Connection*>(session)->output;
+  Connection* connection = reinterpret_cast<Connection*>(session);
+  if (__builtin_expect(session->holds_pushes, 0)) return &held_pushes_[connection];
+  return &connection->output;
+}
+
+/// The reply under way is complete: what came meanwhile goes behind it.
+void Worker::ReleasePushes(Connection* connection) {
+  if (__builtin_expect(!connection->session.holds_pushes, 1)) return;
+  connection->session.holds_pushes = false;
+  const auto found = held_pushes_.find(connection);
+  if (found == held_pushes_.end()) return;
+  if (connection->state != ConnectionState::kClosing) connection->output.AppendBuffer(found->second);
+  held_pushes_.erase(found);
+}
+
+size_t Worker::PendingOutput(const Connection& connection) const {
+  size_t pending = connection.output.size();
+  if (__builtin_expect(connection.session.holds_pushes, 0)) {
+    const auto found = held_pushes_.find(&connection);
+    if (found != held_pushes_.end()) pending += found->second.size();
+  }
+  return pending;
 }
 
 void Worker::EndPush(engine::Session* session) {

@@ -23,6 +23,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "engine/command_context.h"
@@ -124,6 +125,7 @@ class Worker final : public engine::WorkerPort {
   engine::Session* FindSession(uint64_t client_id) override;
   resp::OutputBuffer* OutputOf(engine::Session* session) override;
   void EndPush(engine::Session* session) override;
+  void Drain() override { DrainInboxOnce(); }
   void PollLater(engine::ShardId shard) { shards_to_poll_.push_back(shard); }
   /// Fills what all commands of this worker share.
   void PrepareContext(engine::CommandContext* ctx);
@@ -149,6 +151,9 @@ class Worker final : public engine::WorkerPort {
   bool HasWork();
   void ServeLists();
   void DrainInbox();
+  bool DrainInboxOnce();
+  void ReleasePushes(Connection* connection);
+  size_t PendingOutput(const Connection& connection) const;
   void ResumeAnswered();
   void SubmitPrepared();
   void FlushPushed();
@@ -175,6 +180,7 @@ class Worker final : public engine::WorkerPort {
   void PauseAccepting(Listener* listener);
   void Flush(Connection* connection);
   void Close(Connection* connection);
+  const engine::OutputLimit& OutputLimitOf(const Connection& connection) const;
   bool IsOverOutputLimit(Connection* connection);
   void CloseOverLimit(Connection* connection);
   bool CheckInputLimit(Connection* connection);
@@ -262,15 +268,16 @@ class Worker final : public engine::WorkerPort {
   const CommandId debug_id_;
   const CommandId exec_id_, unwatch_id_, watch_id_, reset_id_;
   const std::array<CommandId, 4> immediate_ids_;  // what MULTI does not queue beside EXEC and DISCARD
+  const std::array<CommandId, 9> subscriber_ids_;  // what a RESP2 client that listens may call
   int epoll_fd_ = -1;
   bool is_running_ = false;
   bool is_in_turn_ = false;
   ControlCallback on_control_;
   LogCallback on_log_;
   std::vector<std::pair<const char*, std::string>> log_lines_;
-  uint64_t text_version_ = ~uint64_t{0};      // of the engine's text options, as output_limit_ shows them
+  uint64_t text_version_ = ~uint64_t{0};      // of the engine's text options, as output_limits_ shows them
 
-  engine::OutputLimit output_limit_;          // of class normal, refreshed by Cron
+  engine::OutputLimit output_limits_[3];      // by ClientClass, refreshed with the clock
   std::vector<Listener*> paused_listeners_;   // out of descriptors when we last accepted
   std::vector<Connection*> connections_;
   std::vector<Connection*> ready_;            // to be served again this turn or the next
@@ -279,6 +286,8 @@ class Worker final : public engine::WorkerPort {
   std::vector<Connection*> to_resume_;        // answered, to be served again
   std::vector<Connection*> to_flush_;         // have got messages
   std::vector<Connection*> to_close_;         // have got too many
+  // Messages to connections whose reply is not complete (Session::holds_pushes).
+  std::unordered_map<const Connection*, resp::OutputBuffer> held_pushes_;
   std::vector<QueuedRequest*> prepared_;      // to be submitted, or run at home, when no command runs
   std::vector<Connection*> postponed_;        // by CLIENT PAUSE
   std::vector<QueuedRequest*> postponed_requests_;

@@ -90,7 +90,7 @@ Worker::WindowEnd Worker::RunWindow(Connection* connection) {
     }
     // Messages set off by the command, or by others meanwhile, come before the next reply.
     if (__builtin_expect(!server_->inbox(index_).empty(), 0)) DrainInbox();
-    if (__builtin_expect(output_limit_.hard_bytes > 0 && IsOverOutputLimit(connection), 0)) {
+    if (__builtin_expect(OutputLimitOf(*connection).hard_bytes > 0 && IsOverOutputLimit(connection), 0)) {
       CloseOverLimit(connection);
       return {Outcome::kClose, 0, false};
     }
@@ -220,7 +220,10 @@ bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
   const bool no_auth = !session.authenticated && (spec->flags & kFlagNoAuth) == 0 && engine_.has_password();
   const bool is_debug = spec->id == debug_id_;
   const bool no_multi = session.in_multi && (spec->flags & kFlagNoMulti) != 0;
-  if (__builtin_expect(!bad_arity && !no_auth && !is_debug && !no_multi, 1)) return false;
+  const bool is_subscriber =
+      session.is_subscriber && session.resp == 2 &&
+      std::find(subscriber_ids_.begin(), subscriber_ids_.end(), spec->id) == subscriber_ids_.end();
+  if (__builtin_expect(!bad_arity && !no_auth && !is_debug && !no_multi && !is_subscriber, 1)) return false;
   std::string text;
   if (bad_arity) {
     text = "ERR wrong number of arguments for '" + std::string(spec->full_name) + "' command";
@@ -230,6 +233,9 @@ bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
     text = "ERR Command not allowed inside a transaction";
   } else if (no_auth) {
     text = engine::errors::kNoAuth;
+  } else if (is_subscriber) {
+    text = "ERR Can't execute '" + std::string(spec->full_name) +
+           "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context";
   } else {
     return false;
   }

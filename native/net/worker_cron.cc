@@ -2,6 +2,9 @@
 //
 // Nothing here may hold up the sockets: work that can be long is done in slices of kSliceNs between
 // rounds of the loop, under the lease of one shard at a time, and never waits for a lease.
+#include <algorithm>
+#include <iterator>
+
 #include "base/clock.h"
 #include "engine/field_expiry.h"
 #include "net/worker.h"
@@ -22,7 +25,10 @@ void Worker::RefreshClock() {
   now_ms_ = Clock::WallMs();
   if (const uint64_t version = engine_.text_version(); version != text_version_) {
     text_version_ = version;
-    output_limit_ = engine_.output_limit(engine::ClientClass::kNormal);
+    for (const engine::ClientClass client_class :
+         {engine::ClientClass::kNormal, engine::ClientClass::kReplica, engine::ClientClass::kPubsub}) {
+      output_limits_[static_cast<size_t>(client_class)] = engine_.output_limit(client_class);
+    }
   }
   const int64_t seconds = now_ms_ / 1000;
   if (seconds == last_second_) return;
@@ -174,11 +180,15 @@ bool Worker::FreeSlice(int64_t deadline_ns) {
 
 void Worker::CheckConnections() {
   const int64_t timeout_ms = engine_.options().timeout_sec.Get() * 1000;
-  const bool has_limits = output_limit_.hard_bytes > 0 || output_limit_.soft_bytes > 0;
+  const bool has_limits = std::any_of(
+      std::begin(output_limits_), std::end(output_limits_),
+      [](const engine::OutputLimit& limit) { return limit.hard_bytes > 0 || limit.soft_bytes > 0; });
   if (timeout_ms == 0 && !has_limits) return;
   for (size_t i = connections_.size(); i-- > 0;) {
     Connection* connection = connections_[i];
+    // Subscribers have nothing to say, so their silence means nothing.
     const bool is_idle = timeout_ms > 0 && connection->state == ConnectionState::kActive &&
+                         !connection->session.is_subscriber &&
                          now_ms_ - connection->session.last_active_ms > timeout_ms;
     if (is_idle) {
       counters_.timeouts.Increment();

@@ -167,6 +167,8 @@ void Worker::Adopt(int fd, Listener* listener) {
 void Worker::Close(Connection* connection) {
   if (connection->state == ConnectionState::kClosing) return;
   connection->state = ConnectionState::kClosing;
+  engine_.pubsub().Leave(&connection->session);
+  ReleasePushes(connection);
   if (connection->is_on_scratch) {
     connection->output.Clear();
     connection->output.DetachScratch();
@@ -408,9 +410,15 @@ void Worker::CloseOverLimit(Connection* connection) {
   Close(connection);
 }
 
+const engine::OutputLimit& Worker::OutputLimitOf(const Connection& connection) const {
+  using engine::ClientClass;
+  return output_limits_[static_cast<size_t>(connection.session.is_subscriber ? ClientClass::kPubsub
+                                                                             : ClientClass::kNormal)];
+}
+
 bool Worker::IsOverOutputLimit(Connection* connection) {
-  const engine::OutputLimit& limit = output_limit_;
-  const int64_t pending = static_cast<int64_t>(connection->output.size());
+  const engine::OutputLimit& limit = OutputLimitOf(*connection);
+  const int64_t pending = static_cast<int64_t>(PendingOutput(*connection));
   if (limit.hard_bytes > 0 && pending >= limit.hard_bytes) return true;
   if (limit.soft_bytes == 0 || pending < limit.soft_bytes) {
     connection->soft_limit_since_ms = 0;

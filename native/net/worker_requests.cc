@@ -395,6 +395,7 @@ void Worker::FinishTransaction(Connection* connection, const CommandSpec& spec) 
   if (spec.id == unwatch_id_ || session.transaction == nullptr) return;
   session.in_multi = false;
   session.transaction->Reset();
+  ReleasePushes(connection);
 }
 
 // ---- Control commands in transactions ----
@@ -451,6 +452,7 @@ void Worker::FillHole(Connection* connection, std::string&& answer) {
   connection->waits_for_answer = false;
   connection->session.in_multi = false;
   connection->session.transaction->Reset();
+  ReleasePushes(connection);
   ResumeLater(connection);
 }
 
