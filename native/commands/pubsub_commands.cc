@@ -103,7 +103,8 @@ void Unsubscribe(CommandContext& ctx, TopicKind kind, std::string_view word) {
   }
   std::vector<HashedName> names;
   CollectTopics(*ctx.session, kind, &names);
-  for (std::span<const HashedName> left = names; !left.empty();) {
+  // The session may be killed by what is delivered on the way; then the names are gone with it.
+  for (std::span<const HashedName> left = names; !left.empty() && ctx.session->subscriptions != nullptr;) {
     const std::span<const HashedName> some = left.first(std::min(left.size(), PubSubChange::kNamesMax));
     RemoveNames(ctx, kind, word, some);
     left = left.subspan(some.size());

@@ -376,7 +376,8 @@ void UnsubscribeAll(PubSub* pubsub, Session* session) {
   std::vector<HashedName> names;
   for (const TopicKind kind : {TopicKind::kChannel, TopicKind::kShardChannel, TopicKind::kPattern}) {
     CollectTopics(*session, kind, &names);
-    for (std::span<const HashedName> left = names; !left.empty();) {
+    // The session may be killed by what is delivered on the way; then the names are gone with it.
+    for (std::span<const HashedName> left = names; !left.empty() && session->subscriptions != nullptr;) {
       const std::span<const HashedName> some = left.first(std::min(left.size(), PubSubChange::kNamesMax));
       PubSubChange change(pubsub, session, kind, some);
       for (const HashedName& name : some) change.Remove(name);
