@@ -307,7 +307,8 @@ resp::OutputBuffer* Worker::OutputOf(engine::Session* session) {
   return &connection->output;
 }
 
-/// The reply under way is complete: what came meanwhile goes behind it.
+/// The reply under way is complete: what came meanwhile goes behind it. Messages that a command sets off
+/// are on their way before its answer, when another worker executes it, and Redis 7.2 sends them after it.
 void Worker::ReleasePushes(Connection* connection) {
   if (__builtin_expect(!connection->session.holds_pushes, 1)) return;
   connection->session.holds_pushes = false;

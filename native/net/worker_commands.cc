@@ -482,6 +482,7 @@ Worker::Outcome Worker::RunOnSet(Connection* connection, const CommandSpec* spec
     request->session = &connection->session;
   }
   Park(connection);
+  connection->session.holds_pushes = true;
   counters_.commands_queued.Increment();
   Submit(request);
   return Outcome::kParked;

@@ -64,6 +64,7 @@ Worker::Outcome Worker::Queue(Connection* connection, const CommandSpec* spec, e
                               std::span<const shard::ShardId> shards) {
   QueuedRequest* request = MakeRequest(connection, spec, handler, args, keys, shards);
   Park(connection);
+  connection->session.holds_pushes = true;
   counters_.commands_queued.Increment();
   Submit(request);
   return Outcome::kParked;
@@ -110,6 +111,7 @@ void Worker::ComeHome(QueuedRequest* request) {
       prepared_.push_back(request);
       return;
     case HomeFor::kPostponed:
+      ReleasePushes(connection);
       postponed_requests_.push_back(request);
       must_look_at_postponed_ = true;
       return;
@@ -132,6 +134,7 @@ void Worker::ComeHome(QueuedRequest* request) {
     connection->output.AppendBuffer(request->reply);
   }
   if (request->spec->runs == Runs::kTransaction) FinishTransaction(connection, *request->spec);
+  ReleasePushes(connection);
   Dispose(request);
   ResumeLater(connection);
 }
@@ -220,6 +223,7 @@ void Worker::Wait(Connection* connection, const CommandSpec* spec, engine::Handl
 void Worker::NoteBlocked(QueuedRequest* request) {
   Connection* connection = request->connection;
   connection->blocked = request;
+  ReleasePushes(connection);
   counters_.blocked_clients.Add(1);
   if (request->deadline_ms != 0) timeouts_.insert({request->deadline_ms, request});
   if (connection->readable) MarkReady(connection);
@@ -382,6 +386,7 @@ Worker::Outcome Worker::RunTransactionCommand(Connection* connection, const Comm
     request->runs_at_home = true;
     request->session = &session;
     Park(connection);
+    session.holds_pushes = true;
     Submit(request);
     return Outcome::kParked;
   }
