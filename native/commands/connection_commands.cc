@@ -23,6 +23,7 @@
 #include "commands/families.h"
 #include "commands/help.h"
 #include "engine/command_context.h"
+#include "engine/pubsub.h"
 
 namespace sherd {
 namespace {
@@ -56,7 +57,16 @@ bool IsPrintableWord(std::string_view text) {
 
 // ---- Liveness ----
 
+// A subscriber that speaks RESP2 expects messages, so PING's answer looks like one.
+void PingSubscriber(CommandContext& ctx) {
+  ctx.reply.Array(2);
+  ctx.reply.Bulk("pong");
+  ctx.reply.Bulk(ctx.args.size() == 2 ? ctx.args[1] : std::string_view());
+}
+
 void CmdPing(CommandContext& ctx) {
+  const Session& session = SessionOf(ctx);
+  if (session.is_subscriber && session.resp == 2 && ctx.args.size() <= 2) return PingSubscriber(ctx);
   if (ctx.args.size() == 1) return ctx.reply.SimpleString("PONG");
   if (ctx.args.size() == 2) return ctx.reply.Bulk(ctx.args[1]);
   ctx.reply.Error("ERR wrong number of arguments for 'ping' command");
@@ -206,6 +216,10 @@ void CmdReset(CommandContext& ctx) {
   Session& session = SessionOf(ctx);
   if (session.is_monitor) ctx.engine.monitors.Remove(ctx.worker, &session);
   session.is_monitor = false;
+  if (session.is_subscriber) {
+    UnsubscribeAll(&ctx.engine.pubsub(), &session);
+    ctx.reply.KeepWritten();
+  }
   session.db = 0;
   session.resp = 2;
   session.name.clear();

@@ -11,6 +11,7 @@
 
 namespace sherd::engine {
 
+class Subscriptions;
 class Transaction;
 
 enum class ReplyMode : uint8_t { kOn, kOff, kSkipNext, kSkipping };
@@ -33,7 +34,10 @@ struct Session {
   int64_t created_ms = 0;            // wall clock
   int64_t last_active_ms = 0;
   bool in_multi = false;             // between MULTI and EXEC or DISCARD
+  bool is_subscriber = false;        // listens to a channel or pattern; in RESP2 it may do little else then
+  bool holds_pushes = false;         // messages wait until the reply under way is complete
   std::unique_ptr<Transaction> transaction;  // from the first MULTI or WATCH on
+  std::unique_ptr<Subscriptions> subscriptions;  // while there are any
   std::string name;
   std::string library_name;
   std::string library_version;

@@ -234,7 +234,11 @@ bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
   const bool is_debug = spec->id == ids_.debug;
   const bool no_multi = session.in_multi && (spec->flags & kFlagNoMulti) != 0;
   const bool is_monitor = session.is_monitor;
-  if (__builtin_expect(!bad_arity && !no_auth && !is_debug && !no_multi && !is_monitor, 1)) return false;
+  const bool is_subscriber =
+      session.is_subscriber && session.resp == 2 &&
+      std::find(ids_.subscriber.begin(), ids_.subscriber.end(), spec->id) == ids_.subscriber.end();
+  const bool is_special = is_debug || no_multi || is_monitor || is_subscriber;
+  if (__builtin_expect(!bad_arity && !no_auth && !is_special, 1)) return false;
   std::string text;
   if (bad_arity) {
     text = "ERR wrong number of arguments for '" + std::string(spec->full_name) + "' command";
@@ -246,6 +250,9 @@ bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
     text = engine::errors::kNoAuth;
   } else if (is_monitor && TouchesKeyspace(*spec, session)) {
     text = "ERR Replica can't interact with the keyspace";
+  } else if (is_subscriber) {
+    text = "ERR Can't execute '" + std::string(spec->full_name) +
+           "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context";
   } else {
     return false;
   }
@@ -507,6 +514,7 @@ Worker::Outcome Worker::RunOnSet(Connection* connection, const CommandSpec* spec
     request->session = &connection->session;
   }
   Park(connection);
+  connection->session.holds_pushes = true;
   counters_.commands_queued.Increment();
   Submit(request);
   return Outcome::kParked;

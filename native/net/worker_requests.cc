@@ -69,6 +69,7 @@ Worker::Outcome Worker::Queue(Connection* connection, const CommandSpec* spec, e
                               std::span<const shard::ShardId> shards) {
   QueuedRequest* request = MakeRequest(connection, spec, handler, args, keys, shards);
   Park(connection);
+  connection->session.holds_pushes = true;
   counters_.commands_queued.Increment();
   Submit(request);
   return Outcome::kParked;
@@ -130,6 +131,7 @@ void Worker::ComeHome(QueuedRequest* request) {
       prepared_.push_back(request);
       return;
     case HomeFor::kPostponed:
+      ReleasePushes(connection);
       return PostponeRequest(request);
     case HomeFor::kAnswered:
     case HomeFor::kCancelled:
@@ -150,6 +152,7 @@ void Worker::ComeHome(QueuedRequest* request) {
     connection->output.AppendBuffer(request->reply);
   }
   if (request->spec->runs == Runs::kTransaction) FinishTransaction(connection, *request->spec);
+  ReleasePushes(connection);
   Dispose(request);
   ResumeLater(connection);
 }
@@ -238,6 +241,7 @@ void Worker::Wait(Connection* connection, const CommandSpec* spec, engine::Handl
 void Worker::NoteBlocked(QueuedRequest* request) {
   Connection* connection = request->connection;
   connection->blocked = request;
+  ReleasePushes(connection);
   counters_.blocked_clients.Add(1);
   if (request->deadline_ms != 0) timeouts_.insert({request->deadline_ms, request});
   counters_.clients_in_timeout_table.Set(timeouts_.size());
@@ -376,6 +380,7 @@ Worker::Outcome Worker::RunTransactionCommand(Connection* connection, const Comm
     request->runs_on = index_;
     request->session = &session;
     Park(connection);
+    session.holds_pushes = true;
     Submit(request);
     return Outcome::kParked;
   }
@@ -389,6 +394,7 @@ void Worker::FinishTransaction(Connection* connection, const CommandSpec& spec) 
   if (spec.id == ids_.unwatch || session.transaction == nullptr) return;
   session.in_multi = false;
   session.transaction->Reset();
+  ReleasePushes(connection);
 }
 
 // ---- Control commands in transactions ----
@@ -452,6 +458,7 @@ void Worker::FillHole(Connection* connection, std::string&& answer) {
   connection->waits_for_answer = false;
   connection->session.in_multi = false;
   connection->session.transaction->Reset();
+  ReleasePushes(connection);
   ResumeLater(connection);
 }
 
