@@ -32,7 +32,7 @@ void ExpireKey(Engine& engine, WorkerCounters* counters, int db, const Key& key,
   Keyspace& space = engine.keyspace(key.shard);
   space.Erase(db, handle, static_cast<bool>(engine.options().lazyfree_lazy_expire));
   space.PublishMemory();
-  if (space.has_interests()) KeyChanged(engine, db, key, 0);
+  if (engine.HasListeners(space)) KeyChanged(engine, db, key, 0);
   if (counters != nullptr) counters->expired_keys.Increment();
   if (PropagationSink* sink = engine.propagation_sink.load(std::memory_order_relaxed)) {
     const std::string_view effect[] = {engine.options().lazyfree_lazy_expire ? "UNLINK" : "DEL", key.name};
@@ -131,8 +131,9 @@ void SignalDatabase(Engine& engine, ShardId shard, int db, IsChanged&& is_change
 
 }  // namespace
 
-void KeyChanged(Engine& engine, int db, const Key& key, uint64_t) {
+void KeyChanged(Engine& engine, int db, const Key& key, uint64_t client_id) {
   Keyspace& space = engine.keyspace(key.shard);
+  InvalidateKey(engine, space, key, client_id);
   KeyInterest* interest = space.interests(db).Find(key.name);
   if (interest == nullptr) return;
   MarkWatchers(space, db, key, interest);
@@ -144,10 +145,11 @@ void KeyChanged(Engine& engine, int db, const Key& key, uint64_t) {
 void CommandContext::SignalModifiedIn(int db_index, const Key& key) {
   Keyspace& space = keyspace(key);
   space.PublishMemory();
-  if (__builtin_expect(space.has_interests(), 0)) KeyChanged(engine, db_index, key, client_id);
+  if (__builtin_expect(engine.HasListeners(space), 0)) KeyChanged(engine, db_index, key, client_id);
 }
 
 void CommandContext::SignalFlushed(int db_index) {
+  InvalidateAll(engine);
   for (int shard = 0; shard < engine.shard_count(); shard++) {
     Keyspace& space = engine.keyspace(static_cast<ShardId>(shard));
     if (!space.has_interests()) continue;
@@ -225,6 +227,7 @@ bool CommandContext::ParseTimeoutMs(size_t index, int64_t* deadline_ms) {
 void RunCommand(CommandContext& ctx, Handler handler, uint64_t* tick) {
   const uint32_t errors_before = ctx.reply.errors();
   handler(ctx);
+  if (__builtin_expect(ctx.tracker != 0, 0)) RememberKeys(ctx);
   if (__builtin_expect(ctx.block != nullptr && ctx.block->is_set, 0)) return;
   const uint64_t end = CycleClock::Now();
   CommandCounters& counters = ctx.engine.command_counters(ctx.worker, static_cast<size_t>(ctx.spec->id));

@@ -38,7 +38,11 @@ bool ParseClientClass(std::string_view word, ClientClass* client_class) {
 
 }  // namespace
 
-Engine::Engine(const EngineConfig& config) : config_(config) {
+// The first worker's counters stand at the start of the memory.
+Engine::Engine(const EngineConfig& config)
+    : tracking(static_cast<size_t>(config.workers),
+               &reinterpret_cast<WorkerCounters*>(config.counter_memory)->tracking_prefixes),
+      config_(config) {
   CHECK(config.shards >= 1 && config.shards <= 1024 && (config.shards & (config.shards - 1)) == 0);
   CHECK(config.workers >= 1 && config.databases >= 1 && config.counter_memory != nullptr);
   slot_shift_ = 14 - __builtin_ctz(static_cast<unsigned>(config.shards));

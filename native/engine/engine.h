@@ -18,6 +18,7 @@
 #include "engine/counters.h"
 #include "engine/keyspace.h"
 #include "engine/options.h"
+#include "engine/tracking.h"
 
 namespace sherd::engine {
 
@@ -146,6 +147,11 @@ class Engine {
   std::atomic<uint32_t> gate{0};
   /// When the pause ends, unix ms. Changed like the bits.
   std::atomic<int64_t> pause_until_ms{0};
+
+  /// Who has CLIENT TRACKING on.
+  TrackingHub tracking;
+  /// Whether anybody wants to know that a key of `space` has changed.
+  bool HasListeners(const Keyspace& space) const { return space.has_interests() || tracking.has_broadcasts(); }
 
   /// Connected clients of all workers, for maxclients: exact, taken before a client is accepted.
   std::atomic<int64_t> connected_clients{0};

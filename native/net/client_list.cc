@@ -38,6 +38,9 @@ void DescribeConnection(const Connection& connection, int64_t now_ms, std::strin
   std::string flags;
   if (session.in_multi) flags += 'x';
   if (connection.blocked != nullptr) flags += 'b';
+  if ((session.tracking & engine::kTrackingOn) != 0) flags += 't';
+  if ((session.tracking & engine::kTrackingBroken) != 0) flags += 'R';
+  if ((session.tracking & engine::kTrackingBcast) != 0) flags += 'B';
   if (session.close_after_reply) flags += 'c';
   if (session.is_unix_socket) flags += 'U';
   if (session.no_evict) flags += 'e';
@@ -71,7 +74,8 @@ void DescribeConnection(const Connection& connection, int64_t now_ms, std::strin
   AppendField(line, "events", connection.output.empty() ? "r" : "rw");
   AppendField(line, "cmd", session.last_command == nullptr ? "NULL" : session.last_command);
   AppendField(line, "user", session.authenticated ? "default" : "(superuser)");
-  AppendField(line, "redir", int64_t{-1});
+  const bool is_tracking = (session.tracking & engine::kTrackingOn) != 0;
+  AppendField(line, "redir", is_tracking ? static_cast<int64_t>(session.tracking_details->redirect_id) : -1);
   AppendField(line, "resp", session.resp);
   AppendField(line, "lib-name", session.library_name);
   AppendField(line, "lib-ver", session.library_version);

@@ -68,6 +68,7 @@ struct HoleFilling {
   std::string reply;
   std::vector<size_t> holes;         // offsets in `reply`
   std::vector<std::string> answers;  // so far
+  resp::OutputBuffer pushed;         // messages that came meanwhile: they belong behind the reply
 };
 
 enum class ConnectionState : uint8_t { kActive, kParked, kClosing };

@@ -66,6 +66,7 @@ struct QueuedRequest final : shard::Request, engine::Waiter, engine::Message {
   int db = 0;
   int resp = 2;
   bool no_touch = false;
+  engine::Tracker tracker = 0;  // see CommandContext
   uint64_t client_id = 0;
   Connection* connection = nullptr;
   std::string bytes;                    // arguments, back to back
@@ -183,6 +184,8 @@ class Server final : public shard::Executor, public engine::PostOffice {
                            std::vector<shard::ShardId>* shards);
   void ExecuteCleanup(QueuedRequest* request);
   void FillContext(QueuedRequest* request, engine::CommandContext* ctx, engine::WorkerId self);
+  void RunRequest(QueuedRequest* request, engine::CommandContext* ctx, engine::ThreadState& thread);
+  void PostBehindAnswer(engine::ThreadState& thread, size_t first);
   ListenResult AddListener(std::unique_ptr<Listener> listener);
 
   engine::Engine engine_;

@@ -113,20 +113,26 @@ bool Server::TryServe(QueuedRequest* request, engine::WorkerId self) {
   FillContext(request, &ctx, self);
   ctx.block = &request->block;
   ctx.is_retry = true;
-  uint64_t tick = CycleClock::Now();
-  RunCommand(ctx, request->handler, &tick);
+  engine::ThreadState& thread = workers_[self]->thread();
+  const size_t first_behind = thread.behind_answer.size();
+  RunRequest(request, &ctx, thread);
   if (request->block.is_set) {
     request->block.is_set = false;
     request->block.rewrites.clear();
-    if (request->Unclaim()) return false;
+    if (request->Unclaim()) {
+      PostBehindAnswer(thread, first_behind);
+      return false;
+    }
     request->outcome = QueuedRequest::Outcome::kCancelled;
   } else {
     request->state.store(engine::WaitState::kDone, std::memory_order_release);
     UnlinkHeld(request);
     request->outcome = QueuedRequest::Outcome::kAnswered;
   }
+  const bool is_served = request->outcome == QueuedRequest::Outcome::kAnswered;
   Post(request->origin, request);
-  return request->outcome == QueuedRequest::Outcome::kAnswered;
+  PostBehindAnswer(thread, first_behind);
+  return is_served;
 }
 
 // ---- The gate ----

@@ -31,12 +31,14 @@ Worker::Worker(Server* server, engine::WorkerId index)
       index_(index),
       counters_(server->engine().worker_counters(index)),
       debug_id_(FindCommand("debug")->id),
+      client_id_(FindCommand("client")->id),
       exec_id_(FindCommand("exec")->id),
       unwatch_id_(FindCommand("unwatch")->id),
       watch_id_(FindCommand("watch")->id),
       reset_id_(FindCommand("reset")->id),
       immediate_ids_{FindCommand("multi")->id, FindCommand("watch")->id, FindCommand("quit")->id,
                      FindCommand("reset")->id},
+      tracking_(&engine_.tracking, index, &counters_),
       read_buffer_(new char[kReadBytes]),
       scratch_(new char[kScratchBytes]) {
   epoll_fd_ = epoll_create1(EPOLL_CLOEXEC);
@@ -227,6 +229,7 @@ void Worker::ServeLists() {
     for (ControlCall& call : calls) on_control_(std::move(call));
   }
   DrainInbox();
+  tracking_.SendCollected(*this);
   FlushPushed();
   for (const auto& [level, text] : log_lines_) {
     if (on_log_ != nullptr) on_log_(level, text);
@@ -291,7 +294,9 @@ engine::Session* Worker::FindSession(uint64_t client_id) {
 
 resp::OutputBuffer* Worker::OutputOf(engine::Session* session) {
   // Sessions of connections are the first member of one.
-  return &reinterpret_cast<Connection*>(session)->output;
+  Connection* connection = reinterpret_cast<Connection*>(session);
+  // A reply that is being put together holds what was read before anything that is pushed now.
+  return connection->filling == nullptr ? &connection->output : &connection->filling->pushed;
 }
 
 void Worker::EndPush(engine::Session* session) {

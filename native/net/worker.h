@@ -27,6 +27,7 @@
 
 #include "engine/command_context.h"
 #include "engine/handlers.h"
+#include "engine/tracking.h"
 #include "net/connection.h"
 #include "net/server.h"
 
@@ -124,6 +125,7 @@ class Worker final : public engine::WorkerPort {
   engine::Session* FindSession(uint64_t client_id) override;
   resp::OutputBuffer* OutputOf(engine::Session* session) override;
   void EndPush(engine::Session* session) override;
+  engine::WorkerTracking& tracking() override { return tracking_; }
   void PollLater(engine::ShardId shard) { shards_to_poll_.push_back(shard); }
   /// Fills what all commands of this worker share.
   void PrepareContext(engine::CommandContext* ctx);
@@ -244,6 +246,10 @@ class Worker final : public engine::WorkerPort {
   bool TakeLease(engine::ShardId shard);
   bool BeginReply(Connection* connection);
   void EndReply(Connection* connection, bool is_covered);
+  void EndCachingAfter(Connection* connection, const ParsedCommand& command);
+  void EndCaching(engine::Session* session) {
+    if ((session->tracking & engine::kTrackingCaching) != 0) engine::SetCaching(session, &tracking_, false);
+  }
 
   // ---- Cron (worker_cron.cc) ----
   void RefreshClock();
@@ -260,6 +266,7 @@ class Worker final : public engine::WorkerPort {
   const engine::WorkerId index_;
   engine::WorkerCounters& counters_;
   const CommandId debug_id_;
+  const CommandId client_id_;
   const CommandId exec_id_, unwatch_id_, watch_id_, reset_id_;
   const std::array<CommandId, 4> immediate_ids_;  // what MULTI does not queue beside EXEC and DISCARD
   int epoll_fd_ = -1;
@@ -290,6 +297,7 @@ class Worker final : public engine::WorkerPort {
   std::vector<engine::WorkerId> bells_to_ring_;
   engine::BlockRequest block_;                // of the command under way
   engine::ThreadState thread_;
+  engine::WorkerTracking tracking_;
   std::vector<engine::ShardId> shards_to_poll_;
 
   // Control commands under way.

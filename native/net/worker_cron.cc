@@ -40,6 +40,7 @@ void Worker::RefreshClock() {
 
 void Worker::Cron() {
   if (!is_running_ || engine_.cron_paused.load(std::memory_order_relaxed)) return;
+  engine::SetThisThread(&thread_);
   RefreshClock();
   counters_.heartbeat.Increment();
   const int64_t hz = engine_.options().hz.Get() > 0 ? engine_.options().hz.Get() : 10;
@@ -226,6 +227,7 @@ void Worker::UpdateShardCounters(engine::ShardId shard) {
   for (int db = 0; db < engine_.database_count(); db++) table_bytes += space.db(db).table.memory();
   counters.mapped_memory.Set(space.heap().mapped_bytes());
   counters.table_memory.Set(table_bytes);
+  if (!space.tracking().empty()) engine::LimitTracking(engine_, space);
   counters.used_memory.Set(space.heap().used_bytes());
   server_->leases().Release(shard, index_);
 }

@@ -174,6 +174,7 @@ void Worker::Close(Connection* connection) {
   }
   if (connection->session.fd < 0) return;  // not a socket of ours (ServeBytes): the caller keeps it
   server_->RemoveClient(connection->session.id);
+  engine::StopTracking(&connection->session, &tracking_);
   if (connection->is_postponed) std::erase(postponed_, connection);
   close(connection->session.fd);           // leaves the epoll set by itself
   connection->session.fd = -1;

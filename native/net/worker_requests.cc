@@ -25,6 +25,7 @@ QueuedRequest* Worker::MakeRequest(Connection* connection, const CommandSpec* sp
   request->db = connection->session.db;
   request->resp = connection->session.resp;
   request->no_touch = connection->session.no_touch;
+  request->tracker = connection->session.tracker;
   request->client_id = connection->session.id;
   request->transaction = connection->session.transaction.get();
   request->connection = connection;
@@ -395,6 +396,7 @@ void Worker::FinishTransaction(Connection* connection, const CommandSpec& spec) 
   if (spec.id == unwatch_id_ || session.transaction == nullptr) return;
   session.in_multi = false;
   session.transaction->Reset();
+  EndCaching(&session);
 }
 
 // ---- Control commands in transactions ----
@@ -447,10 +449,12 @@ void Worker::FillHole(Connection* connection, std::string&& answer) {
     }
     connection->output.Append(std::string_view(filling.reply).substr(from));
   }
+  connection->output.AppendBuffer(filling.pushed);
   connection->filling.reset();
   connection->waits_for_answer = false;
   connection->session.in_multi = false;
   connection->session.transaction->Reset();
+  EndCaching(&connection->session);
   ResumeLater(connection);
 }
 

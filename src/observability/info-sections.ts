@@ -96,7 +96,9 @@ function clientsFields({ counters, config }: InfoSource): Field[] {
     ['maxclients', config.number('maxclients')],
     ['client_recent_max_input_buffer', counters.workerMax('max_input_buffer')],
     ['client_recent_max_output_buffer', counters.workerMax('max_output_buffer')],
-    ...zeros('blocked_clients', 'tracking_clients', 'clients_in_timeout_table', 'total_blocking_keys'),
+    ...zeros('blocked_clients'),
+    ['tracking_clients', counters.worker('tracking_clients')],
+    ...zeros('clients_in_timeout_table', 'total_blocking_keys'),
     ...zeros('total_blocking_keys_on_nokey'),
   ];
 }
@@ -206,7 +208,10 @@ function statsFields({ counters, rates }: InfoSource): Field[] {
     ...zeros('pubsub_channels', 'pubsub_patterns', 'pubsubshard_channels', 'latest_fork_usec', 'total_forks'),
     ...zeros('migrate_cached_sockets', 'slave_expires_tracked_keys', 'active_defrag_hits', 'active_defrag_misses'),
     ...zeros('active_defrag_key_hits', 'active_defrag_key_misses', 'total_active_defrag_time'),
-    ...zeros('current_active_defrag_time', 'tracking_total_keys', 'tracking_total_items', 'tracking_total_prefixes'),
+    ...zeros('current_active_defrag_time'),
+    ['tracking_total_keys', counters.shard('tracking_keys')],
+    ['tracking_total_items', counters.shard('tracking_items')],
+    count('tracking_total_prefixes', 'tracking_prefixes'),
     ['unexpected_error_replies', 0],
     count('total_error_replies', 'error_replies'),
     ['dump_payload_sanitizations', 0],
