@@ -86,7 +86,7 @@ std::string_view FindConflict(const TrackingOptions& options, const Session& ses
     return "ERR OPTIN and OPTOUT are not compatible with BCAST";
   }
   if (wants(kTrackingOptIn) && wants(kTrackingOptOut)) {
-    return "ERR You can't use both OPTIN mode and OPTOUT mode";
+    return "ERR You can't specify both OPTIN mode and OPTOUT mode";
   }
   if ((wants(kTrackingOptIn) && has(kTrackingOptOut)) || (wants(kTrackingOptOut) && has(kTrackingOptIn))) {
     return "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then "
