@@ -87,7 +87,7 @@ void Server::ServeKey(const engine::ReadyKey& ready, engine::WorkerId self) {
   const Key key = engine_.MakeKey(ready.name);
   engine::KeyInterest* interest = space.interests(ready.db).Find(ready.name);
   if (interest == nullptr) return;
-  const int64_t now_ms = workers_[self]->now_ms();
+  const int64_t now_ms = Clock::WallMs();
   // Who comes later than this waits for the next change.
   const WaitNode* last = interest->waiters.last();
   WaitNode* node = interest->waiters.first();
@@ -113,7 +113,7 @@ bool Server::TryServe(QueuedRequest* request, engine::WorkerId self) {
   FillContext(request, &ctx, self);
   ctx.block = &request->block;
   ctx.is_retry = true;
-  engine::ThreadState& thread = workers_[self]->thread();
+  engine::ThreadState& thread = engine::ThisThread();
   const size_t first_behind = thread.behind_answer.size();
   RunRequest(request, &ctx, thread);
   if (request->block.is_set) {

@@ -23,6 +23,12 @@ constexpr uint64_t kTagListener = 1;
 constexpr uint64_t kTagBell = 2;
 constexpr uint64_t kTagTimer = 3;
 
+SpecialCommands FindSpecialCommands() {
+  const auto id = [](std::string_view name) { return FindCommand(name)->id; };
+  return {id("client"), id("debug"), id("exec"), id("unwatch"), id("watch"), id("reset"),
+          {id("multi"), id("watch"), id("quit"), id("reset")}};
+}
+
 }  // namespace
 
 Worker::Worker(Server* server, engine::WorkerId index)
@@ -30,14 +36,7 @@ Worker::Worker(Server* server, engine::WorkerId index)
       engine_(server->engine()),
       index_(index),
       counters_(server->engine().worker_counters(index)),
-      debug_id_(FindCommand("debug")->id),
-      client_id_(FindCommand("client")->id),
-      exec_id_(FindCommand("exec")->id),
-      unwatch_id_(FindCommand("unwatch")->id),
-      watch_id_(FindCommand("watch")->id),
-      reset_id_(FindCommand("reset")->id),
-      immediate_ids_{FindCommand("multi")->id, FindCommand("watch")->id, FindCommand("quit")->id,
-                     FindCommand("reset")->id},
+      ids_(FindSpecialCommands()),
       tracking_(&engine_.tracking, index, &counters_),
       read_buffer_(new char[kReadBytes]),
       scratch_(new char[kScratchBytes]) {
