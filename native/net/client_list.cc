@@ -25,7 +25,8 @@ std::string FlagsOf(const Connection& connection) {
   if (session.is_monitor) flags += 'O';
   if (session.in_multi) flags += 'x';
   if (connection.blocked != nullptr || connection.is_postponed) flags += 'b';
-  if (session.transaction != nullptr && session.transaction->is_dirty()) flags += 'd';
+  const bool is_readable = session.transaction != nullptr && !connection.is_away;
+  if (is_readable && session.transaction->is_dirty()) flags += 'd';
   if (session.close_after_reply) flags += 'c';
   if (session.is_unix_socket) flags += 'U';
   if (session.no_evict) flags += 'e';

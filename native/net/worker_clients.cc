@@ -208,6 +208,7 @@ void Worker::PostponeRequest(QueuedRequest* request) {
     dead_.push_back(connection);
     return Dispose(request);
   }
+  connection->is_away = false;
   NotePostponed(connection);
   postponed_requests_.push_back(request);
   must_look_at_postponed_ = true;
