@@ -269,6 +269,7 @@ Napi::Value SetOption(const Napi::CallbackInfo& info) {
   } else {
     option->Set(info[2].As<Napi::Number>().Int64Value());
   }
+  if (option == &engine.options().notify_flags) engine.ApplyNotifyFlags();
   return env.Undefined();
 }
 

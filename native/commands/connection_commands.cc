@@ -23,6 +23,8 @@
 #include "commands/families.h"
 #include "commands/help.h"
 #include "engine/command_context.h"
+#include "engine/pubsub.h"
+#include "engine/tracking.h"
 
 namespace sherd {
 namespace {
@@ -56,7 +58,16 @@ bool IsPrintableWord(std::string_view text) {
 
 // ---- Liveness ----
 
+// A subscriber that speaks RESP2 expects messages, so PING's answer looks like one.
+void PingSubscriber(CommandContext& ctx) {
+  ctx.reply.Array(2);
+  ctx.reply.Bulk("pong");
+  ctx.reply.Bulk(ctx.args.size() == 2 ? ctx.args[1] : std::string_view());
+}
+
 void CmdPing(CommandContext& ctx) {
+  const Session& session = SessionOf(ctx);
+  if (session.is_subscriber && session.resp == 2 && ctx.args.size() <= 2) return PingSubscriber(ctx);
   if (ctx.args.size() == 1) return ctx.reply.SimpleString("PONG");
   if (ctx.args.size() == 2) return ctx.reply.Bulk(ctx.args[1]);
   ctx.reply.Error("ERR wrong number of arguments for 'ping' command");
@@ -206,11 +217,17 @@ void CmdReset(CommandContext& ctx) {
   Session& session = SessionOf(ctx);
   if (session.is_monitor) ctx.engine.monitors.Remove(ctx.worker, &session);
   session.is_monitor = false;
+  if (session.is_subscriber) {
+    UnsubscribeAll(&ctx.engine.pubsub(), &session);
+    ctx.reply.KeepWritten();
+  }
   session.db = 0;
   session.resp = 2;
   session.name.clear();
   session.no_evict = false;
   session.no_touch = false;
+  engine::WorkerPort* port = engine::ThisThread().port;
+  engine::StopTracking(&session, port == nullptr ? nullptr : &port->tracking());
   // Lifts OFF, but a SKIP that covers RESET itself still takes its reply away, as in Redis.
   if (session.reply_mode != ReplyMode::kSkipping) session.reply_mode = ReplyMode::kOn;
   session.authenticated = !ctx.engine.has_password();
@@ -294,11 +311,11 @@ void CmdClientNoTouch(CommandContext& ctx) { SetSwitch(ctx, &SessionOf(ctx).no_t
 void CmdClientHelp(CommandContext& ctx) {
   static constexpr std::string_view kLines[] = {
       "CACHING (YES|NO)",
-      "    Track, or do not track, the keys of the next command (modes OPTIN and OPTOUT).",
-      "GETREDIR",
-      "    Tell the number of the connection that gets our invalidations.",
+      "    Track the keys of the next command, or do not (see TRACKING, OPTIN and OPTOUT).",
       "GETNAME",
       "    Tell the name of this connection.",
+      "GETREDIR",
+      "    Tell the number of the connection that invalidations are sent to instead of this one.",
       "ID",
       "    Tell the number of this connection.",
       "INFO",
@@ -341,11 +358,22 @@ void CmdClientHelp(CommandContext& ctx) {
       "    * LIB-VER: its version.",
       "UNBLOCK <clientid> [TIMEOUT|ERROR]",
       "    End the waiting of another connection, as if its time was over or with an error.",
-      "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
-      "         [OPTIN] [OPTOUT] [NOLOOP]",
-      "    Switch invalidations for a cache on this connection's side on or off.",
+      "TRACKING (ON|OFF) [options ...]",
+      "    Send an invalidation when a key changes that this connection has read, or stop it. Options:",
+      "    * REDIRECT <client-id>",
+      "      Send them to this connection instead.",
+      "    * BCAST",
+      "      Send them for all keys, whether read or not.",
+      "    * PREFIX <prefix>",
+      "      With BCAST: only for keys that begin so. May be given several times.",
+      "    * OPTIN",
+      "      Track only what is read by commands that follow CLIENT CACHING YES.",
+      "    * OPTOUT",
+      "      Track all but what is read by commands that follow CLIENT CACHING NO.",
+      "    * NOLOOP",
+      "      Leave out what this connection changes itself.",
       "TRACKINGINFO",
-      "    Describe how keys are tracked for this connection.",
+      "    Tell how TRACKING is set for this connection.",
       "NO-EVICT (ON|OFF)",
       "    Spare this connection when memory for connections runs short.",
       "NO-TOUCH (ON|OFF)",

@@ -68,6 +68,7 @@ class CommandContext {
   std::span<const Key> keys;               // in key-spec order, duplicates included
   int db = 0;                              // selected database; checked against the configuration
   bool no_touch = false;                   // CLIENT NO-TOUCH
+  Tracker tracker = 0;                     // CLIENT TRACKING: enter the keys that are read under this, unless 0
   uint64_t client_id = 0;
   int64_t now_ms = 0;                      // wall clock, constant during the command
   WorkerId worker = 0;                     // who runs it
@@ -170,7 +171,8 @@ class CommandContext {
   /// the time was over. `deadline_ms` as parsed by ParseTimeout.
   bool Block(Type type, size_t key_count, int64_t deadline_ms,
              TimeoutReply timeout_reply = TimeoutReply::kNullArray, bool wakes_without_key = false);
-  /// Parses a timeout in seconds with a fraction (BLPOP …) into a deadline, 0 for none.
+  /// Parses a timeout in seconds with a fraction (BLPOP …) into a deadline, 0 for none. When a command is
+  /// tried again its time has been running since it began to wait: always 0 then.
   bool ParseTimeoutSeconds(size_t index, int64_t* deadline_ms);
   /// The same in whole milliseconds (XREAD BLOCK, WAIT).
   bool ParseTimeoutMs(size_t index, int64_t* deadline_ms);
@@ -225,6 +227,7 @@ class CommandContext {
   bool ArgIs(size_t index, std::string_view word) const;  // letter case ignored
 
  private:
+  bool SetDeadline(int64_t wait_ms, int64_t* deadline_ms);
   /// Deletes the key, or fields of the hash there, if their time has come. Returns the key's handle, empty
   /// when it is gone.
   Handle ExpireDue(int db_index, const Key& key, Handle handle);
@@ -240,8 +243,8 @@ AccessClock MakeAccessClock(const Options& options, int64_t now_ms);
 /// Used by lookups and by the expiry cycle; the lease of the key's shard is held.
 void ExpireKey(Engine& engine, WorkerCounters* counters, int db, const Key& key, Handle handle);
 
-/// Tells watchers, waiters and trackers that a key has changed or is gone. `client_id`: who did it, 0 for
-/// the server itself. The shard's lease is held.
+/// Tells watchers, waiters and trackers that a key has changed or is gone; to be called if
+/// Engine::HasListeners(). `client_id`: who did it, 0 for the server itself. The shard's lease is held.
 void KeyChanged(Engine& engine, int db, const Key& key, uint64_t client_id);
 
 /// Runs a handler with everything around it: call counters, timing, propagation. The leases of the

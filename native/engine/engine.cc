@@ -39,7 +39,14 @@ bool ParseClientClass(std::string_view word, ClientClass* client_class) {
 
 }  // namespace
 
-Engine::Engine(const EngineConfig& config) : monitors(config.workers), config_(config) {
+// The first worker's counters stand at the start of the memory.
+Engine::Engine(const EngineConfig& config)
+    : monitors(config.workers),
+      tracking(static_cast<size_t>(config.workers),
+               &reinterpret_cast<WorkerCounters*>(config.counter_memory)->tracking_prefixes),
+      config_(config),
+      pubsub_(config.workers),
+      key_events_(&pubsub_, &options_) {
   CHECK(config.shards >= 1 && config.shards <= 1024 && (config.shards & (config.shards - 1)) == 0);
   CHECK(config.workers >= 1 && config.databases >= 1 && config.counter_memory != nullptr);
   slot_shift_ = 14 - __builtin_ctz(static_cast<unsigned>(config.shards));
@@ -56,6 +63,10 @@ Engine::Engine(const EngineConfig& config) : monitors(config.workers), config_(c
 }
 
 Engine::~Engine() = default;
+
+void Engine::ApplyNotifyFlags() {
+  event_sink.store(key_events_.is_on() ? &key_events_ : nullptr, std::memory_order_relaxed);
+}
 
 WorkerCounters& Engine::worker_counters(WorkerId worker) {
   DCHECK(worker < layout_.threads());

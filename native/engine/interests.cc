@@ -19,9 +19,10 @@ void Count(Counter WorkerCounters::*counter, int delta) {
 }  // namespace
 
 KeyInterest& Interests::FindOrAdd(std::string_view name) {
-  const auto [place, is_new] = keys_.try_emplace(std::string(name));
-  if (is_new) ++*total_;
-  return place->second;
+  // Found first: that makes no string.
+  if (const auto found = keys_.find(name); found != keys_.end()) return found->second;
+  ++*total_;
+  return keys_.try_emplace(std::string(name)).first->second;
 }
 
 void Interests::Watch(WatchedKey* watched) {
@@ -32,10 +33,11 @@ void Interests::Watch(WatchedKey* watched) {
 }
 
 void Interests::Unwatch(WatchedKey* watched, std::string_view name) {
-  if (watched->interest == nullptr) return;
-  watched->interest->watchers.Remove(watched);
+  KeyInterest* interest = watched->interest;
+  if (interest == nullptr) return;
+  interest->watchers.Remove(watched);
   watched->interest = nullptr;
-  DropIfEmpty(name);
+  DropIfEmpty(*interest, name);
 }
 
 void Interests::Wait(WaitNode* node, std::string_view name) {
@@ -51,23 +53,23 @@ void Interests::Wait(WaitNode* node, std::string_view name) {
 }
 
 void Interests::StopWaiting(WaitNode* node, std::string_view name) {
-  if (node->interest == nullptr) return;
-  node->interest->waiters.Remove(node);
-  if (node->waiter->wakes_without_key && --node->interest->waiters_without_key == 0) {
+  KeyInterest* interest = node->interest;
+  if (interest == nullptr) return;
+  interest->waiters.Remove(node);
+  if (node->waiter->wakes_without_key && --interest->waiters_without_key == 0) {
     Count(&WorkerCounters::blocking_keys_on_nokey, -1);
   }
-  if (node->interest->waiters.empty()) Count(&WorkerCounters::blocking_keys, -1);
+  if (interest->waiters.empty()) Count(&WorkerCounters::blocking_keys, -1);
   node->interest = nullptr;
-  DropIfEmpty(name);
+  DropIfEmpty(*interest, name);
 }
 
-void Interests::DropIfEmpty(std::string_view name) {
+void Interests::DropIfEmpty(const KeyInterest& interest, std::string_view name) {
+  if (!interest.watchers.empty() || !interest.waiters.empty()) return;
   const auto found = keys_.find(name);
   DCHECK(found != keys_.end());
-  if (found->second.watchers.empty() && found->second.waiters.empty()) {
-    keys_.erase(found);
-    --*total_;
-  }
+  keys_.erase(found);
+  --*total_;
 }
 
 }  // namespace sherd::engine

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "engine/engine.h"
+#include "engine/pubsub.h"
 #include "engine/session.h"
 #include "engine/thread_state.h"
 
@@ -24,9 +25,11 @@ bool IsPast(Engine& engine, const WatchedKey& watched, int64_t now_ms) {
 
 }  // namespace
 
-// Here, where Transaction is complete.
+// Here, where Transaction and Subscriptions are complete.
 Session::Session() = default;
-Session::~Session() = default;
+Session::~Session() {
+  if (subscriptions != nullptr) subscriptions->Leave(this);
+}
 
 // ---- MULTI ----
 
@@ -54,7 +57,9 @@ void Transaction::Add(const Engine& engine, const CommandSpec* spec, Handler han
   }
   command.key_count = static_cast<uint32_t>(key_positions.size());
   needs_control_ = needs_control_ || runs == Runs::kControl;
-  needs_session_ = needs_session_ || runs == Runs::kConnection;
+  // Of the commands of pub/sub, those that scripts may not call are those that change the connection.
+  const bool is_publishing = (spec->flags & kFlagPubsub) != 0 && (spec->flags & kFlagNoScript) == 0;
+  needs_session_ = needs_session_ || (runs == Runs::kConnection && !is_publishing);
   if (runs == Runs::kAllShards) {
     first_shard_ = needs_all_shards_ ? std::min(first_shard_, first_shard) : first_shard;
     needs_all_shards_ = true;

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "engine/pubsub.h"
 #include "net/worker.h"
 
 namespace sherd::net {
@@ -23,8 +24,12 @@ std::string FlagsOf(const Connection& connection) {
   const engine::Session& session = connection.session;
   std::string flags;
   if (session.is_monitor) flags += 'O';
+  if (session.is_subscriber) flags += 'P';
   if (session.in_multi) flags += 'x';
   if (connection.blocked != nullptr || connection.is_postponed) flags += 'b';
+  if ((session.tracking & engine::kTrackingOn) != 0) flags += 't';
+  if ((session.tracking & engine::kTrackingBroken) != 0) flags += 'R';
+  if ((session.tracking & engine::kTrackingBcast) != 0) flags += 'B';
   const bool is_readable = session.transaction != nullptr && !connection.is_away;
   if (is_readable && session.transaction->is_dirty()) flags += 'd';
   if (session.close_after_reply) flags += 'c';
@@ -35,7 +40,7 @@ std::string FlagsOf(const Connection& connection) {
 }
 
 /// Its class as CLIENT LIST TYPE names it. Monitors are normal clients.
-std::string_view TypeOf(const engine::Session&) { return "normal"; }
+std::string_view TypeOf(const engine::Session& session) { return session.is_subscriber ? "pubsub" : "normal"; }
 
 bool Matches(const ClientFilter& filter, const Connection& connection, int64_t now_ms) {
   const engine::Session& session = connection.session;
@@ -67,9 +72,9 @@ void DescribeConnection(const Connection& connection, int64_t now_ms, std::strin
   AppendField(line, "idle", (now_ms - session.last_active_ms) / 1000);
   AppendField(line, "flags", FlagsOf(connection));
   AppendField(line, "db", session.db);
-  AppendField(line, "sub", int64_t{0});
-  AppendField(line, "psub", int64_t{0});
-  AppendField(line, "ssub", int64_t{0});
+  AppendField(line, "sub", static_cast<int64_t>(TopicCount(session, engine::TopicKind::kChannel)));
+  AppendField(line, "psub", static_cast<int64_t>(TopicCount(session, engine::TopicKind::kPattern)));
+  AppendField(line, "ssub", static_cast<int64_t>(TopicCount(session, engine::TopicKind::kShardChannel)));
   AppendField(line, "multi", session.in_multi ? static_cast<int64_t>(transaction->command_count()) : -1);
   AppendField(line, "qbuf", static_cast<int64_t>(input_bytes));
   AppendField(line, "qbuf-free", static_cast<int64_t>(input_capacity - input_bytes));
@@ -86,7 +91,8 @@ void DescribeConnection(const Connection& connection, int64_t now_ms, std::strin
   AppendField(line, "cmd", session.last_command == nullptr ? "NULL" : session.last_command);
   // The only user there is, whether or not it has authenticated.
   AppendField(line, "user", "default");
-  AppendField(line, "redir", int64_t{-1});
+  const bool is_tracking = (session.tracking & engine::kTrackingOn) != 0;
+  AppendField(line, "redir", is_tracking ? static_cast<int64_t>(session.tracking_details->redirect_id) : -1);
   AppendField(line, "resp", session.resp);
   AppendField(line, "lib-name", session.library_name);
   AppendField(line, "lib-ver", session.library_version);

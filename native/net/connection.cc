@@ -12,6 +12,7 @@ namespace sherd::net {
 size_t Connection::memory() const {
   size_t bytes = sizeof *this + input_memory() + output.memory();
   if (session.transaction != nullptr) bytes += session.transaction->memory();
+  if (session.subscriptions != nullptr) bytes += session.subscriptions->memory();
   if (filling != nullptr) bytes += filling->reply.size();
   return bytes;
 }

@@ -25,8 +25,10 @@ constexpr uint64_t kTagTimer = 3;
 
 SpecialCommands FindSpecialCommands() {
   const auto id = [](std::string_view name) { return FindCommand(name)->id; };
-  return {id("debug"), id("exec"), id("unwatch"), id("watch"), id("reset"),
-          {id("multi"), id("watch"), id("quit"), id("reset")}};
+  return {id("client"), id("debug"), id("exec"), id("unwatch"), id("watch"), id("reset"),
+          {id("multi"), id("watch"), id("quit"), id("reset")},
+          {id("subscribe"), id("unsubscribe"), id("psubscribe"), id("punsubscribe"), id("ssubscribe"),
+           id("sunsubscribe"), id("ping"), id("quit"), id("reset")}};
 }
 
 }  // namespace
@@ -37,6 +39,7 @@ Worker::Worker(Server* server, engine::WorkerId index)
       index_(index),
       counters_(server->engine().worker_counters(index)),
       ids_(FindSpecialCommands()),
+      tracking_(&engine_.tracking, index, &counters_),
       read_buffer_(new char[kReadBytes]),
       scratch_(new char[kScratchBytes]) {
   epoll_fd_ = epoll_create1(EPOLL_CLOEXEC);
@@ -227,6 +230,7 @@ void Worker::ServeLists() {
     for (ControlCall& call : calls) on_control_(std::move(call));
   }
   DrainInbox();
+  tracking_.SendCollected(*this);
   FlushPushed();
   if (__builtin_expect(must_evict_, 0)) EvictClients();
   for (const auto& [level, text] : log_lines_) {
@@ -252,15 +256,21 @@ void Worker::PollShards() {
 
 /// Takes what other threads have for this worker. Never executes a command: safe between any two.
 void Worker::DrainInbox() {
-  ring::Inbox& inbox = server_->inbox(index_);
-  while (!inbox.empty()) {
-    ring::InboxNode* node = inbox.TakeAll();
-    while (node != nullptr) {
-      ring::InboxNode* next = node->next_in_inbox;
-      static_cast<engine::Message*>(node)->Deliver(*this);
-      node = next;
-    }
+  while (DrainInboxOnce()) {
   }
+}
+
+/// The same with what is there now: bounded, whatever others send meanwhile. False: there was nothing.
+bool Worker::DrainInboxOnce() {
+  ring::Inbox& inbox = server_->inbox(index_);
+  if (inbox.empty()) return false;
+  ring::InboxNode* node = inbox.TakeAll();
+  while (node != nullptr) {
+    ring::InboxNode* next = node->next_in_inbox;
+    static_cast<engine::Message*>(node)->Deliver(*this);
+    node = next;
+  }
+  return true;
 }
 
 void Worker::ResumeAnswered() {
@@ -292,7 +302,29 @@ engine::Session* Worker::FindSession(uint64_t client_id) {
 
 resp::OutputBuffer* Worker::OutputOf(engine::Session* session) {
   // Sessions of connections are the first member of one.
-  return &reinterpret_cast<Connection*>(session)->output;
+  Connection* connection = reinterpret_cast<Connection*>(session);
+  if (__builtin_expect(session->holds_pushes, 0)) return &held_pushes_[connection];
+  return &connection->output;
+}
+
+/// The reply under way is complete: what came meanwhile goes behind it. Messages that a command sets off
+/// are on their way before its answer, when another worker executes it, and Redis 7.2 sends them after it.
+void Worker::ReleasePushes(Connection* connection) {
+  if (__builtin_expect(!connection->session.holds_pushes, 1)) return;
+  connection->session.holds_pushes = false;
+  const auto found = held_pushes_.find(connection);
+  if (found == held_pushes_.end()) return;
+  if (connection->state != ConnectionState::kClosing) connection->output.AppendBuffer(found->second);
+  held_pushes_.erase(found);
+}
+
+size_t Worker::PendingOutput(const Connection& connection) const {
+  size_t pending = connection.output.size();
+  if (__builtin_expect(connection.session.holds_pushes, 0)) {
+    const auto found = held_pushes_.find(&connection);
+    if (found != held_pushes_.end()) pending += found->second.size();
+  }
+  return pending;
 }
 
 void Worker::EndPush(engine::Session* session) {

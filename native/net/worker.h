@@ -23,10 +23,12 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "engine/command_context.h"
 #include "engine/handlers.h"
+#include "engine/tracking.h"
 #include "net/connection.h"
 #include "net/server.h"
 
@@ -60,8 +62,9 @@ struct ClientFilter {
 
 /// Commands that the worker itself knows by name.
 struct SpecialCommands {
-  CommandId debug, exec, unwatch, watch, reset;
-  std::array<CommandId, 4> immediate;  // what MULTI does not queue beside EXEC and DISCARD
+  CommandId client, debug, exec, unwatch, watch, reset;
+  std::array<CommandId, 4> immediate;   // what MULTI does not queue beside EXEC and DISCARD
+  std::array<CommandId, 9> subscriber;  // what a RESP2 client that listens may call
 };
 
 class Worker final : public engine::WorkerPort {
@@ -133,6 +136,8 @@ class Worker final : public engine::WorkerPort {
   void EndPush(engine::Session* session) override;
   /// Another worker has found that the clients hold too much memory, and that the largest are here.
   void EvictLater();
+  void Drain() override { DrainInboxOnce(); }
+  engine::WorkerTracking& tracking() override { return tracking_; }
   void PollLater(engine::ShardId shard) { shards_to_poll_.push_back(shard); }
   /// Fills what all commands of this worker share.
   void PrepareContext(engine::CommandContext* ctx);
@@ -158,6 +163,9 @@ class Worker final : public engine::WorkerPort {
   bool HasWork();
   void ServeLists();
   void DrainInbox();
+  bool DrainInboxOnce();
+  void ReleasePushes(Connection* connection);
+  size_t PendingOutput(const Connection& connection) const;
   void ResumeAnswered();
   void SubmitPrepared();
   void FlushPushed();
@@ -184,6 +192,7 @@ class Worker final : public engine::WorkerPort {
   void PauseAccepting(Listener* listener);
   void Flush(Connection* connection);
   void Close(Connection* connection);
+  const engine::OutputLimit& OutputLimitOf(const Connection& connection) const;
   bool IsOverOutputLimit(Connection* connection);
   void CloseOverLimit(Connection* connection);
   bool CheckInputLimit(Connection* connection, size_t arrived = 0);
@@ -255,6 +264,10 @@ class Worker final : public engine::WorkerPort {
   bool TakeLease(engine::ShardId shard);
   bool BeginReply(Connection* connection);
   void EndReply(Connection* connection, bool is_covered);
+  void EndCachingAfter(Connection* connection, const ParsedCommand& command);
+  void EndCaching(engine::Session* session) {
+    if ((session->tracking & engine::kTrackingCaching) != 0) engine::SetCaching(session, &tracking_, false);
+  }
 
   // ---- Clients as a whole (worker_clients.cc) ----
   void Account(Connection* connection);
@@ -292,9 +305,9 @@ class Worker final : public engine::WorkerPort {
   ControlCallback on_control_;
   LogCallback on_log_;
   std::vector<std::pair<const char*, std::string>> log_lines_;
-  uint64_t text_version_ = ~uint64_t{0};      // of the engine's text options, as output_limit_ shows them
+  uint64_t text_version_ = ~uint64_t{0};      // of the engine's text options, as output_limits_ shows them
 
-  engine::OutputLimit output_limit_;          // of class normal, as of this turn
+  engine::OutputLimit output_limits_[3];      // by ClientClass, as of this turn
   bool has_client_limits_ = false;            // something is to be looked at after each command (KeepsLimits)
   bool must_evict_ = false;                   // clients hold more than maxmemory-clients
   int64_t over_memory_logged_second_ = 0;
@@ -311,6 +324,8 @@ class Worker final : public engine::WorkerPort {
   std::vector<Connection*> to_resume_;        // answered, to be served again
   std::vector<Connection*> to_flush_;         // have got messages
   std::vector<Connection*> to_close_;         // have got too many
+  // Messages to connections whose reply is not complete (Session::holds_pushes).
+  std::unordered_map<const Connection*, resp::OutputBuffer> held_pushes_;
   std::vector<QueuedRequest*> prepared_;      // to be submitted, or run at home, when no command runs
   std::vector<Connection*> postponed_;        // by CLIENT PAUSE
   std::vector<QueuedRequest*> postponed_requests_;
@@ -322,6 +337,7 @@ class Worker final : public engine::WorkerPort {
   std::vector<engine::WorkerId> bells_to_ring_;
   engine::BlockRequest block_;                // of the command under way
   engine::ThreadState thread_;
+  engine::WorkerTracking tracking_;
   std::vector<engine::ShardId> shards_to_poll_;
 
   // Control commands under way.

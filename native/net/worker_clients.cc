@@ -94,7 +94,7 @@ void Worker::EvictLater() {
 
 /// After a command, while there are limits: false when they cost this client its connection.
 bool Worker::KeepsLimits(Connection* connection) {
-  if (output_limit_.hard_bytes > 0 && IsOverOutputLimit(connection)) {
+  if (OutputLimitOf(*connection).hard_bytes > 0 && IsOverOutputLimit(connection)) {
     CloseOverLimit(connection);
     return false;
   }
@@ -134,13 +134,15 @@ void Worker::NotePeak(size_t input, size_t output) {
 /// Whether `timeout` ends this connection: not while it waits for something, and not one that only listens.
 bool Worker::IsIdle(const Connection& connection, int64_t timeout_ms) const {
   const engine::Session& session = connection.session;
-  return connection.state == ConnectionState::kActive && !session.is_monitor &&
+  return connection.state == ConnectionState::kActive && !session.is_monitor && !session.is_subscriber &&
          now_ms_ - session.last_active_ms > timeout_ms;
 }
 
 void Worker::CheckConnections() {
   const int64_t timeout_ms = engine_.options().timeout_sec.Get() * 1000;
-  const bool has_limits = output_limit_.hard_bytes > 0 || output_limit_.soft_bytes > 0;
+  const bool has_limits = std::any_of(
+      std::begin(output_limits_), std::end(output_limits_),
+      [](const engine::OutputLimit& limit) { return limit.hard_bytes > 0 || limit.soft_bytes > 0; });
   if (server_->client_memory().IsOver()) must_evict_ = true;
   if (timeout_ms == 0 && !has_limits) return;
   for (size_t i = connections_.size(); i-- > 0;) {

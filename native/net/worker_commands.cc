@@ -86,6 +86,10 @@ Worker::WindowEnd Worker::RunWindow(Connection* connection) {
   const bool was_authenticated = connection->session.authenticated;
   for (size_t i = 0; i < window_.size(); i++) {
     const Outcome outcome = RunParsed(connection, window_[i]);
+    if (__builtin_expect((connection->session.tracking & engine::kTrackingCaching) != 0, 0) &&
+        outcome != Outcome::kPostponed) {
+      EndCachingAfter(connection, window_[i]);
+    }
     if (outcome == Outcome::kClose) return {outcome, 0, false};
     if (outcome == Outcome::kParked) {
       connection->parser.Reset();
@@ -128,6 +132,10 @@ size_t Worker::ParseWindow(Connection* connection, std::string_view input, resp:
     offset += connection->parser.consumed();
     if (*status == resp::ParseStatus::kEmpty) continue;
     AddToWindow(connection->parser.args(), offset, connection->session.db);
+    const ParsedCommand& added = window_.back();
+    if (__builtin_expect(connection->session.tracker != 0, 0) && added.has_key) {
+      engine_.keyspace(added.key.shard).tracking().PrefetchBucket(added.key.hash);
+    }
     // Unquoted inline arguments live in the parser until its next command.
     if (rest[0] != '*') break;
   }
@@ -159,6 +167,10 @@ void Worker::PrefetchEntries(const Connection& connection) {
   const int db = connection.session.db;
   for (const ParsedCommand& command : window_) {
     if (command.has_key) engine_.keyspace(command.key.shard).db(db).table.PrefetchEntry(command.key.hash);
+  }
+  if (__builtin_expect(connection.session.tracker == 0, 1)) return;
+  for (const ParsedCommand& command : window_) {
+    if (command.has_key) engine_.keyspace(command.key.shard).tracking().PrefetchKey(command.key.hash);
   }
 }
 
@@ -234,7 +246,11 @@ bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
   const bool is_debug = spec->id == ids_.debug;
   const bool no_multi = session.in_multi && (spec->flags & kFlagNoMulti) != 0;
   const bool is_monitor = session.is_monitor;
-  if (__builtin_expect(!bad_arity && !no_auth && !is_debug && !no_multi && !is_monitor, 1)) return false;
+  const bool is_subscriber =
+      session.is_subscriber && session.resp == 2 &&
+      std::find(ids_.subscriber.begin(), ids_.subscriber.end(), spec->id) == ids_.subscriber.end();
+  const bool is_special = is_debug || no_multi || is_monitor || is_subscriber;
+  if (__builtin_expect(!bad_arity && !no_auth && !is_special, 1)) return false;
   std::string text;
   if (bad_arity) {
     text = "ERR wrong number of arguments for '" + std::string(spec->full_name) + "' command";
@@ -246,6 +262,9 @@ bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
     text = engine::errors::kNoAuth;
   } else if (is_monitor && TouchesKeyspace(*spec, session)) {
     text = "ERR Replica can't interact with the keyspace";
+  } else if (is_subscriber) {
+    text = "ERR Can't execute '" + std::string(spec->full_name) +
+           "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context";
   } else {
     return false;
   }
@@ -306,6 +325,18 @@ void Worker::EndReply(Connection* connection, bool is_covered) {
   if (session.reply_mode == engine::ReplyMode::kOn) return;
   connection->output.Truncate(reply_mark_);
   if (session.reply_mode == engine::ReplyMode::kSkipping) session.reply_mode = engine::ReplyMode::kOn;
+}
+
+// ---- CLIENT CACHING ----
+
+/// What CLIENT CACHING said was for the command that has just run, unless that was one of CLIENT's, or only
+/// begins or continues a transaction, for the whole of which it is said.
+void Worker::EndCachingAfter(Connection* connection, const ParsedCommand& command) {
+  engine::Session& session = connection->session;
+  if (session.in_multi) return;
+  const bool is_client = command.spec != nullptr && command.spec->id == ids_.client && command.arg_count > 1 &&
+                         FindSubcommand(*command.spec, args_[command.first_arg + 1]) != nullptr;
+  if (!is_client) EndCaching(&session);
 }
 
 // ---- Where a command runs ----
@@ -388,6 +419,7 @@ Worker::Outcome Worker::RunHere(Connection* connection, const CommandSpec* spec,
   ctx.keys = keys;
   ctx.db = connection->session.db;
   ctx.no_touch = connection->session.no_touch;
+  ctx.tracker = connection->session.tracker;
   ctx.client_id = connection->session.id;
   ctx.large_argument = &large_argument_;
   ctx.transaction = connection->session.transaction.get();
@@ -397,12 +429,10 @@ Worker::Outcome Worker::RunHere(Connection* connection, const CommandSpec* spec,
   RunCommand(ctx, handler, &tick_);
   counters_.commands_in_place.Increment();
   EndReply(connection, is_covered);
-  if (__builtin_expect(block_.is_set, 0)) {
-    Wait(connection, spec, handler, args, keys, is_covered);
-    return Outcome::kParked;
-  }
+  const bool must_wait = block_.is_set;
+  if (__builtin_expect(must_wait, 0)) Wait(connection, spec, handler, args, keys, is_covered);
   server_->ServeReady(thread_);
-  return Outcome::kDone;
+  return must_wait ? Outcome::kParked : Outcome::kDone;
 }
 
 /// Takes a free lease, waiting a few hundred nanoseconds for one that is about to become free.
@@ -421,7 +451,7 @@ Worker::Outcome Worker::RunOnShard(Connection* connection, const CommandSpec* sp
                                    std::span<const std::string_view> args, const engine::Key& key) {
   const shard::ShardId shard = key.shard;
   if (MayRunHere(shard) && TakeLease(shard)) {
-    if (__builtin_expect(engine_.gate.load(std::memory_order_relaxed) != 0, 0)) {
+    if (__builtin_expect(!server_->PassesGate(*spec, key), 0)) {
       server_->leases().Release(shard, index_);
       keys_.assign(1, key);
       shards_.assign(1, shard);
@@ -486,7 +516,7 @@ Worker::Outcome Worker::RunOnSet(Connection* connection, const CommandSpec* spec
     Server::Verdict verdict = Server::Verdict::kRun;
     if (__builtin_expect(engine_.gate.load(std::memory_order_relaxed) != 0, 0)) {
       held_ = shards_;
-      verdict = server_->CheckGate(*spec, connection->session.transaction.get(), keys_, &shards_);
+      verdict = server_->CheckGate(*spec, connection->session.transaction.get(), keys_, args.size(), &shards_);
     }
     if (verdict == Server::Verdict::kRun && server_->IsForRunner(*spec, args, keys_, connection->session.db)) {
       server_->leases().ReleaseAll(shards_.data(), count, index_);
@@ -509,6 +539,7 @@ Worker::Outcome Worker::RunOnSet(Connection* connection, const CommandSpec* spec
     request->session = &connection->session;
   }
   Park(connection);
+  connection->session.holds_pushes = true;
   counters_.commands_queued.Increment();
   Submit(request);
   return Outcome::kParked;

@@ -2,6 +2,9 @@
 //
 // Nothing here may hold up the sockets: work that can be long is done in slices of kSliceNs between
 // rounds of the loop, under the lease of one shard at a time, and never waits for a lease.
+#include <algorithm>
+#include <iterator>
+
 #include "base/clock.h"
 #include "engine/field_expiry.h"
 #include "net/worker.h"
@@ -22,9 +25,12 @@ void Worker::RefreshClock() {
   now_ms_ = Clock::WallMs();
   if (const uint64_t version = engine_.text_version(); version != text_version_) {
     text_version_ = version;
-    output_limit_ = engine_.output_limit(engine::ClientClass::kNormal);
+    for (const engine::ClientClass client_class :
+         {engine::ClientClass::kNormal, engine::ClientClass::kReplica, engine::ClientClass::kPubsub}) {
+      output_limits_[static_cast<size_t>(client_class)] = engine_.output_limit(client_class);
+    }
   }
-  has_client_limits_ = output_limit_.hard_bytes > 0 || engine_.options().maxmemory_clients.Get() != 0;
+  has_client_limits_ = output_limits_[0].hard_bytes > 0 || output_limits_[2].hard_bytes > 0 || engine_.options().maxmemory_clients.Get() != 0;
   const int64_t seconds = now_ms_ / 1000;
   if (seconds == last_second_) return;
   last_second_ = seconds;
@@ -36,6 +42,7 @@ void Worker::RefreshClock() {
 
 void Worker::Cron() {
   if (!is_running_ || engine_.cron_paused.load(std::memory_order_relaxed)) return;
+  engine::SetThisThread(&thread_);
   RefreshClock();
   engine_.EndPause(now_ms_);
   counters_.heartbeat.Increment();
@@ -204,6 +211,7 @@ void Worker::UpdateShardCounters(engine::ShardId shard) {
   for (int db = 0; db < engine_.database_count(); db++) table_bytes += space.db(db).table.memory();
   counters.mapped_memory.Set(space.heap().mapped_bytes());
   counters.table_memory.Set(table_bytes);
+  if (!space.tracking().empty()) engine::LimitTracking(engine_, space);
   counters.used_memory.Set(space.heap().used_bytes());
   server_->leases().Release(shard, index_);
 }

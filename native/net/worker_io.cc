@@ -169,6 +169,8 @@ void Worker::Adopt(int fd, Listener* listener) {
 void Worker::Close(Connection* connection) {
   if (connection->state == ConnectionState::kClosing) return;
   connection->state = ConnectionState::kClosing;
+  engine_.pubsub().Leave(&connection->session);
+  ReleasePushes(connection);
   if (connection->is_on_scratch) {
     connection->output.Clear();
     connection->output.DetachScratch();
@@ -180,6 +182,7 @@ void Worker::Close(Connection* connection) {
   connection->is_listed = false;
   server_->RemoveClient(connection->session.id);
   if (connection->is_postponed) ForgetPostponed(connection);
+  engine::StopTracking(&connection->session, &tracking_);
   close(connection->session.fd);           // leaves the epoll set by itself
   connection->session.fd = -1;
   connections_[connection->index] = connections_.back();
@@ -427,9 +430,15 @@ void Worker::CloseOverLimit(Connection* connection) {
   Close(connection);
 }
 
+const engine::OutputLimit& Worker::OutputLimitOf(const Connection& connection) const {
+  using engine::ClientClass;
+  return output_limits_[static_cast<size_t>(connection.session.is_subscriber ? ClientClass::kPubsub
+                                                                             : ClientClass::kNormal)];
+}
+
 bool Worker::IsOverOutputLimit(Connection* connection) {
-  const engine::OutputLimit& limit = output_limit_;
-  const int64_t pending = static_cast<int64_t>(connection->output.size());
+  const engine::OutputLimit& limit = OutputLimitOf(*connection);
+  const int64_t pending = static_cast<int64_t>(PendingOutput(*connection));
   // Who has not said who it is gets errors only, and has to read them.
   constexpr size_t kStrangerMax = 1024;
   if (!connection->session.authenticated && connection->output.memory() > kStrangerMax && engine_.has_password()) {

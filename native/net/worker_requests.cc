@@ -29,6 +29,7 @@ QueuedRequest* Worker::MakeRequest(Connection* connection, const CommandSpec* sp
   request->db = connection->session.db;
   request->resp = connection->session.resp;
   request->no_touch = connection->session.no_touch;
+  request->tracker = connection->session.tracker;
   request->client_id = connection->session.id;
   request->transaction = connection->session.transaction.get();
   request->connection = connection;
@@ -47,14 +48,15 @@ QueuedRequest* Worker::MakeRequest(Connection* connection, const CommandSpec* sp
     request->args.emplace_back(request->bytes.data() + start, arg.size());
   }
   request->keys.assign(keys.begin(), keys.end());
+  size_t index = 0;
   for (engine::Key& key : request->keys) {
-    // Point the key's name at our copy of the argument it came from.
-    const size_t index = static_cast<size_t>(
-        std::find_if(args.begin(), args.end(),
-                     [&](std::string_view arg) {
-                       return arg.data() == key.name.data() && arg.size() == key.name.size();
-                     }) - args.begin());
-    CHECK(index < args.size());
+    // Point the key's name at our copy of the argument it came from. Keys come in the order of the
+    // arguments, as a rule: so the search goes on where the last one was found, and round once.
+    for (size_t looked_at = 0;; looked_at++) {
+      CHECK(looked_at < args.size());
+      index = index + 1 == args.size() ? 0 : index + 1;
+      if (args[index].data() == key.name.data() && args[index].size() == key.name.size()) break;
+    }
     key.name = request->args[index];
   }
   request->large = large_argument_;
@@ -68,6 +70,7 @@ Worker::Outcome Worker::Queue(Connection* connection, const CommandSpec* spec, e
                               std::span<const shard::ShardId> shards) {
   QueuedRequest* request = MakeRequest(connection, spec, handler, args, keys, shards);
   Park(connection);
+  connection->session.holds_pushes = true;
   counters_.commands_queued.Increment();
   Submit(request);
   return Outcome::kParked;
@@ -130,6 +133,7 @@ void Worker::ComeHome(QueuedRequest* request) {
       prepared_.push_back(request);
       return;
     case HomeFor::kPostponed:
+      ReleasePushes(connection);
       return PostponeRequest(request);
     case HomeFor::kAnswered:
     case HomeFor::kCancelled:
@@ -151,6 +155,7 @@ void Worker::ComeHome(QueuedRequest* request) {
     connection->output.AppendBuffer(request->reply);
   }
   if (request->spec->runs == Runs::kTransaction) FinishTransaction(connection, *request->spec);
+  ReleasePushes(connection);
   Dispose(request);
   ResumeLater(connection);
 }
@@ -240,6 +245,7 @@ void Worker::NoteBlocked(QueuedRequest* request) {
   Connection* connection = request->connection;
   connection->blocked = request;
   connection->is_away = false;
+  ReleasePushes(connection);
   counters_.blocked_clients.Add(1);
   if (request->deadline_ms != 0) timeouts_.insert({request->deadline_ms, request});
   counters_.clients_in_timeout_table.Set(timeouts_.size());
@@ -378,6 +384,7 @@ Worker::Outcome Worker::RunTransactionCommand(Connection* connection, const Comm
     request->runs_on = index_;
     request->session = &session;
     Park(connection);
+    session.holds_pushes = true;
     Submit(request);
     return Outcome::kParked;
   }
@@ -391,6 +398,8 @@ void Worker::FinishTransaction(Connection* connection, const CommandSpec& spec) 
   if (spec.id == ids_.unwatch || session.transaction == nullptr) return;
   session.in_multi = false;
   session.transaction->Reset();
+  EndCaching(&session);
+  ReleasePushes(connection);
 }
 
 // ---- Control commands in transactions ----
@@ -454,6 +463,8 @@ void Worker::FillHole(Connection* connection, std::string&& answer) {
   connection->waits_for_answer = false;
   connection->session.in_multi = false;
   connection->session.transaction->Reset();
+  EndCaching(&connection->session);
+  ReleasePushes(connection);
   ResumeLater(connection);
 }
 

@@ -198,7 +198,10 @@ class ReplyBuilder {
   /// The push frame begun by Push() is complete. CLIENT REPLY never holds back what was written up to
   /// here (RESP3 only).
   void EndPush() {
-    if (resp_ != 3) return;
+    if (resp_ == 3) KeepWritten();
+  }
+  /// The same whatever the protocol: confirmations of SUBSCRIBE are messages, not replies.
+  void KeepWritten() {
     has_push_ = true;
     push_end_ = out_->GetMark();
   }

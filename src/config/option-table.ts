@@ -33,7 +33,6 @@ const LATENCY = 'latency figures are not recorded yet';
 const MODULES = 'modules of Redis cannot be loaded';
 const NO_FORK = 'Sherd never forks';
 const OS = 'the operating system setting is not touched yet';
-const PUBSUB = 'publish/subscribe does not exist yet';
 const RDB = 'snapshots do not exist yet';
 const REPLICATION = 'replication does not exist yet';
 const SCRIPTING = 'scripts do not exist yet';
@@ -238,8 +237,8 @@ const ENGINE_OPTIONS_ROWS: readonly OptionRow[] = [
   memory('hll-sparse-max-bytes', 0n, MAX_INT64, 3000, { by: 'engine' }),
   memory('stream-node-max-bytes', 0n, MAX_INT64, 4096, { by: 'engine' }),
   integer('stream-node-max-entries', 0n, MAX_INT64, 100, { by: 'engine' }),
-  integer('tracking-table-max-keys', 0n, MAX_INT64, 1000000, { not: 'client-side caching does not exist yet' }),
-  parsed('notify-keyspace-events', false, special.parseNotifyKeyspaceEvents, '', { not: PUBSUB }),
+  integer('tracking-table-max-keys', 0n, MAX_INT64, 1000000, { by: 'engine' }),
+  parsed('notify-keyspace-events', false, special.parseNotifyKeyspaceEvents, '', { by: 'engine' }),
   integer('busy-reply-threshold', 0n, MAX_INT64, 5000, { alias: 'lua-time-limit', not: SCRIPTING }),
 ];
 
