@@ -88,7 +88,6 @@ struct RigOptions {
   int shards = 1;
   int databases = 16;
   bool in_place = true;
-  const engine::HandlerTable* handlers = nullptr;  // null: those of the server
 };
 
 class ServerRig {
@@ -108,7 +107,7 @@ class ServerRig {
     std::memset(counters_.get(), 0, size);
     config.counter_memory = counters_.get();
     client_describer = net::DescribeSession;  // as the addon does
-    server_ = std::make_unique<net::Server>(config, options.handlers == nullptr ? &Handlers() : options.handlers);
+    server_ = std::make_unique<net::Server>(config, &Handlers());
     for (int i = 0; i < options.workers; i++) {
       worker(i).Start([this, i](net::ControlCall&& call) {
         if (on_control) return on_control(i, std::move(call));

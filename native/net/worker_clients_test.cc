@@ -18,6 +18,7 @@ using test::DetachedClient;
 using test::Line;
 using test::RigOptions;
 using test::ServerRig;
+using Unblock = net::Worker::Unblock;
 
 constexpr RigOptions kLayouts[] = {{.workers = 1, .shards = 1},
                                    {.workers = 3, .shards = 8},
@@ -311,32 +312,8 @@ TEST(pause_keeps_expired_keys_but_hides_them) {
 
 // ---- CLIENT UNBLOCK and KILL of waiting clients ----
 
-/// BLPOP at its simplest: waits for the first key to be a list, takes nothing.
-void WaitForList(engine::CommandContext& ctx) {
-  const engine::Handle handle = ctx.LookupWrite(ctx.key(0));
-  if (handle) return ctx.reply.SimpleString("SERVED");
-  int64_t deadline_ms;
-  if (!ctx.ParseTimeoutSeconds(ctx.args.size() - 1, &deadline_ms)) return;
-  ctx.Block(engine::Type::kList, ctx.keys.size(), deadline_ms);
-}
-
-const engine::HandlerTable& HandlersThatWait() {
-  static const engine::HandlerTable* table = [] {
-    static std::vector<engine::HandlerRow> rows;
-    for (const CommandSpec& spec : AllCommands()) {
-      engine::HandlerRow row = Handlers().Find(spec.id);
-      if (spec.id == CommandId::kBlpop) row.handler = WaitForList;
-      if (row.handler != nullptr) rows.push_back(row);
-    }
-    const std::span<const engine::HandlerRow> families[] = {rows};
-    return new engine::HandlerTable(families);
-  }();
-  return *table;
-}
-
 TEST(unblock_answers_who_waits_and_nobody_else) {
-  for (RigOptions layout : kLayouts) {
-    layout.handlers = &HandlersThatWait();
+  for (const RigOptions& layout : kLayouts) {
     StandingClock clock;
     ServerRig rig(layout);
     Client client(rig, layout.workers - 1);
@@ -355,18 +332,18 @@ TEST(unblock_answers_who_waits_and_nobody_else) {
       EXPECT_EQ(client.Take(), "");
       EXPECT_TRUE(client.is_parked());
     };
-    EXPECT_FALSE(worker.UnblockClient(id, false));
+    EXPECT_TRUE(worker.UnblockClient(id, false) == Unblock::kWasNotBlocked);
     wait(Line({"BLPOP", "a", "b", "0"}) + Line({"PING"}));
     EXPECT_EQ(counted(&engine::WorkerCounters::blocked_clients), uint64_t{1});
     EXPECT_EQ(counted(&engine::WorkerCounters::blocking_keys), uint64_t{2});
     EXPECT_EQ(counted(&engine::WorkerCounters::clients_in_timeout_table), uint64_t{0});
-    EXPECT_TRUE(worker.UnblockClient(id, false));
-    EXPECT_FALSE(worker.UnblockClient(id, false));  // once
+    EXPECT_TRUE(worker.UnblockClient(id, false) == Unblock::kUnblocked);
+    EXPECT_TRUE(worker.UnblockClient(id, false) == Unblock::kWasNotBlocked);  // once
     client.Settle();
     EXPECT_EQ(client.Take(), "*-1\r\n+PONG\r\n");
     wait(Line({"BLPOP", "a", "100"}));
     EXPECT_EQ(counted(&engine::WorkerCounters::clients_in_timeout_table), uint64_t{1});
-    EXPECT_TRUE(worker.UnblockClient(id, true));
+    EXPECT_TRUE(worker.UnblockClient(id, true) == Unblock::kUnblocked);
     client.Settle();
     EXPECT_EQ(client.Take(), "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n");
     EXPECT_EQ(counted(&engine::WorkerCounters::blocked_clients), uint64_t{0});
@@ -375,9 +352,9 @@ TEST(unblock_answers_who_waits_and_nobody_else) {
     wait(Line({"BLPOP", "a", "0"}));
     Client pusher(rig, 0);
     pusher.Run(Line({"RPUSH", "a", "x"}));
-    EXPECT_FALSE(worker.UnblockClient(id, true));
+    EXPECT_TRUE(worker.UnblockClient(id, true) == Unblock::kWasNotBlocked);
     client.Settle();
-    EXPECT_EQ(client.Take(), "+SERVED\r\n");
+    EXPECT_EQ(client.Take(), "*2\r\n$1\r\na\r\n$1\r\nx\r\n");
     for (int i = 0; i < 5; i++) rig.Pump();
     EXPECT_EQ(counted(&engine::WorkerCounters::blocking_keys), uint64_t{0});
     rig.server().RemoveClient(id);
@@ -385,8 +362,7 @@ TEST(unblock_answers_who_waits_and_nobody_else) {
 }
 
 TEST(monitor_shows_a_waiting_command_when_it_begins_to_wait_only) {
-  for (RigOptions layout : kLayouts) {
-    layout.handlers = &HandlersThatWait();
+  for (const RigOptions& layout : kLayouts) {
     StandingClock clock;
     ServerRig rig(layout);
     Monitor monitor(rig, 0);
@@ -396,7 +372,7 @@ TEST(monitor_shows_a_waiting_command_when_it_begins_to_wait_only) {
     EXPECT_EQ(monitor.Lines(), kStamp + "[0 c:1] \"BLPOP\" \"a\" \"0\"\r\n");
     pusher.Run(Line({"RPUSH", "a", "x"}));
     client.Settle();
-    EXPECT_EQ(client.Take(), "+SERVED\r\n");
+    EXPECT_EQ(client.Take(), "*2\r\n$1\r\na\r\n$1\r\nx\r\n");
     EXPECT_EQ(monitor.Lines(), kStamp + "[0 p:1] \"RPUSH\" \"a\" \"x\"\r\n");
   }
 }

@@ -117,7 +117,6 @@ describe.each(SERVERS)('%s', (name, start) => {
 
       expect(await text(admin, 'CLIENT', 'UNPAUSE')).toBe('+OK\r\n');
       for (const [client, args, reply] of held) {
-        if (args[0] === 'PUBLISH') continue; // where it exists
         expect((await client.read(1))[0]?.text, args.join(' ')).toBe(reply);
       }
       expect((await free.read(1))[0]?.text).toBe('+QUEUED\r\n');
@@ -266,6 +265,54 @@ describe.each(SERVERS)('%s', (name, start) => {
     expect(await text(admin, 'CLIENT', 'UNBLOCK', ...words.split(' '))).toBe(reply);
   });
 
+  it('CLIENT UNBLOCK ends the waiting of clients, also in MULTI', async () => {
+    const waiting = [await connect(), await connect(), await connect(), await connect()];
+    const lines = [['BLPOP', 'q1', 'q2', '0'], ['BZPOPMIN', 'z', '100'], ['XREAD', 'BLOCK', '0', 'STREAMS', 's', '$'], ['BLMOVE', 'q1', 'q2', 'LEFT', 'LEFT', '0']];
+    for (const [index, client] of waiting.entries()) expect(await isHeld(client, ...(lines[index] as string[]))).toBe(true);
+    expect(await infoNumber('blocked_clients')).toBe(4);
+    expect(await infoNumber('clients_in_timeout_table')).toBe(1);
+    if (name === 'sherd') expect(await infoNumber('total_blocking_keys')).toBe(4); // newer than 7.0
+    const ids = await Promise.all(waiting.map(async (client) => / ?id=(\d+) /.exec(await lineOf(client))?.[1] ?? ''));
+    expect(await text(admin, 'CLIENT', 'UNBLOCK', ids[0] as string)).toBe(':1\r\n');
+    expect(await text(admin, 'CLIENT', 'UNBLOCK', ids[0] as string)).toBe(':0\r\n');
+    expect(await text(admin, 'CLIENT', 'UNBLOCK', ids[1] as string, 'error')).toBe(':1\r\n');
+    const other = await connect();
+    await other.pipeline([['MULTI'], ['CLIENT', 'UNBLOCK', ids[2] as string, 'TIMEOUT'], ['SET', 'a', '1']]);
+    expect(await infoNumber('blocked_clients')).toBe(2);
+    expect(await text(other, 'EXEC')).toBe('*2\r\n:1\r\n+OK\r\n');
+    expect(await text(admin, 'CLIENT', 'UNBLOCK', ids[3] as string, 'ERROR')).toBe(':1\r\n');
+    const replies = await Promise.all(waiting.map(async (client) => (await client.read(1))[0]?.text));
+    const unblocked = '-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n';
+    expect(replies).toEqual(['*-1\r\n', unblocked, '*-1\r\n', unblocked]);
+    expect(await infoNumber('blocked_clients')).toBe(0);
+  });
+
+  it('CLIENT UNBLOCK and a pusher: each element once, and the answers tell who was first', async () => {
+    const [waiter, pusher] = [await connect(), await connect()];
+    const id = await idOf(waiter);
+    for (let round = 0; round < 200; round++) {
+      waiter.write('BLPOP q 0\r\n');
+      pusher.write(`RPUSH q ${round}\r\n`);
+      admin.write(`CLIENT UNBLOCK ${id} ERROR\r\n`);
+      const [[popped], [pushed], [answer]] = await Promise.all([waiter.read(1), pusher.read(1), admin.read(1)]);
+      const wasServed = popped?.text === `*2\r\n$1\r\nq\r\n$${String(round).length}\r\n${round}\r\n`;
+      expect(pushed?.text).toBe(':1\r\n');
+      if (!wasServed) expect(popped?.text).toMatch(/^-UNBLOCKED/);
+      expect(answer?.text, `round ${round}`).toBe(wasServed ? ':0\r\n' : ':1\r\n');
+      expect(await text(pusher, 'DEL', 'q')).toBe(wasServed ? ':0\r\n' : ':1\r\n');
+    }
+  });
+
+  it('CLIENT KILL closes who waits, and what comes later is for others', async () => {
+    const [killed, other] = [await connect(), await connect()];
+    expect(await isHeld(killed, 'BLPOP', 'q', '0')).toBe(true);
+    expect(await isHeld(other, 'BLPOP', 'q', '0')).toBe(true);
+    expect(await text(admin, 'CLIENT', 'KILL', 'ADDR', addressOf(killed))).toBe(':1\r\n');
+    await killed.ended;
+    expect(await text(admin, 'RPUSH', 'q', 'x')).toBe(':1\r\n');
+    expect((await other.read(1))[0]?.text).toBe('*2\r\n$1\r\nq\r\n$1\r\nx\r\n');
+  });
+
   it('CLIENT UNBLOCK lets nobody go whom CLIENT PAUSE holds', async () => {
     const client = await connect();
     const id = await idOf(client);
@@ -352,8 +399,10 @@ describe.each(SERVERS)('%s', (name, start) => {
       expect(await text(monitor, 'GET', 'k')).toBe('$-1\r\n');
     });
 
-    it('is not ended by timeout, nor held back by CLIENT PAUSE', async () => {
-      const monitor = await connect();
+    it('is not ended by timeout, as subscribers and those who wait, nor held back by CLIENT PAUSE', async () => {
+      const [monitor, subscriber, waiting] = [await connect(), await connect(), await connect()];
+      await text(subscriber, 'SUBSCRIBE', 'c');
+      expect(await isHeld(waiting, 'BLPOP', 'q', '0')).toBe(true);
       await text(monitor, 'MONITOR');
       const idle = await connect();
       expect((await monitor.read(1))[0]?.text).toContain('"PING"');
@@ -365,7 +414,7 @@ describe.each(SERVERS)('%s', (name, start) => {
         await admin.send('PING');
         return idle.isEnded;
       });
-      expect(monitor.isEnded).toBe(false);
+      expect([monitor, subscriber, waiting].map((client) => client.isEnded)).toEqual([false, false, false]);
       monitor.write('QUIT\r\n');
       await monitor.ended;
     });
@@ -384,7 +433,7 @@ describe.each(SERVERS)('%s', (name, start) => {
     client.write(`*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$60000\r\n${'x'.repeat(60_000)}\r\n`);
     await client.ended;
     expect(await infoNumber('client_query_buffer_limit_disconnections')).toBe(1);
-    expect(server.log()).toContain('Closing client that reached max query buffer length');
+    await waitFor('its log line', () => server.log().includes('Closing client that reached max query buffer length'));
     // Executed, it counts no more.
     const patient = await connect();
     for (let round = 0; round < 3; round++) {
@@ -407,7 +456,7 @@ describe.each(SERVERS)('%s', (name, start) => {
       large.write(claimed + 'q'.repeat(30 * MB));
       await large.ended;
       expect(await infoNumber('evicted_clients')).toBe(1);
-      expect(server.log()).toMatch(/Evicting client: id=\d+ addr=/);
+      await waitFor('its log line', () => /Evicting client: id=\d+ addr=/.test(server.log()));
       expect(middle.isEnded).toBe(false);
       for (const client of small) expect(await text(client, 'PING')).toBe('+PONG\r\n');
     });
@@ -446,7 +495,7 @@ describe.each(SERVERS)('%s', (name, start) => {
       spared.write(`*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$${4 * MB}\r\n${'x'.repeat(2 * MB)}`);
       await sleep(300);
       expect(spared.isEnded).toBe(false);
-      expect(server.log()).toContain('Over client maxmemory after evicting all evictable clients');
+      await waitFor('its log line', () => server.log().includes('Over client maxmemory after evicting all evictable clients'));
       spared.write(`${'x'.repeat(2 * MB)}\r\n`);
       expect((await spared.read(1))[0]?.text).toBe('+OK\r\n');
       await text(spared, 'CLIENT', 'NO-EVICT', 'OFF');
