@@ -126,6 +126,11 @@ struct Waiter {
   }
   /// A claimed one has been served, or is not going to be. release: whoever sees it sees what was done.
   void Finish() { state.store(WaitState::kDone, std::memory_order_release); }
+  /// kWaiting -> kDone, or nothing at all.
+  bool TryCancelWaiting() {
+    WaitState seen = WaitState::kWaiting;
+    return Change(&seen, WaitState::kDone);
+  }
   /// Its worker takes it back. True: it is kDone and nobody else's. False: it is being served, and will
   /// come home by itself, served or not.
   bool TryCancel() {

@@ -84,6 +84,8 @@ void Worker::RefuseProtocol(Connection* connection) {
 /// that changes what its client may send, is parsed again later.
 Worker::WindowEnd Worker::RunWindow(Connection* connection) {
   const bool was_authenticated = connection->session.authenticated;
+  // Subscribers have limits of their own, which are on by default: only they pay for the look.
+  const bool has_limits = has_client_limits_ || connection->session.is_subscriber;
   for (size_t i = 0; i < window_.size(); i++) {
     const Outcome outcome = RunParsed(connection, window_[i]);
     if (__builtin_expect((connection->session.tracking & engine::kTrackingCaching) != 0, 0) &&
@@ -101,7 +103,7 @@ Worker::WindowEnd Worker::RunWindow(Connection* connection) {
     }
     // Messages set off by the command, or by others meanwhile, come before the next reply.
     if (__builtin_expect(!server_->inbox(index_).empty(), 0)) DrainInbox();
-    if (__builtin_expect(has_client_limits_, 0) && !KeepsLimits(connection)) return {Outcome::kClose, 0, false};
+    if (__builtin_expect(has_limits, 0) && !KeepsLimits(connection)) return {Outcome::kClose, 0, false};
     if (__builtin_expect(connection->session.authenticated != was_authenticated, 0)) {
       connection->parser.Reset();
       return {Outcome::kDone, window_[i].end, true};

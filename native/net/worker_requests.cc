@@ -93,6 +93,7 @@ Worker::Outcome Worker::QueueForRunner(Connection* connection, const CommandSpec
 
 /// Hands a request to the shards of its list, or runs it here if it needs none.
 void Worker::Submit(QueuedRequest* request) {
+  if (request->phase == QueuedRequest::Phase::kCommand) request->connection->is_away = true;
   if (request->shard_list.empty()) return server_->Execute(request, index_);
   request->shards = request->shard_list.data();
   request->shard_count = static_cast<uint16_t>(request->shard_list.size());
@@ -140,6 +141,7 @@ void Worker::ComeHome(QueuedRequest* request) {
   }
   if (connection->blocked == request) StopWaiting(connection, request);
   connection->waits_for_answer = false;
+  connection->is_away = false;
   if (connection->state == ConnectionState::kClosing) {
     dead_.push_back(connection);
     return Dispose(request);
@@ -242,6 +244,7 @@ void Worker::Wait(Connection* connection, const CommandSpec* spec, engine::Handl
 void Worker::NoteBlocked(QueuedRequest* request) {
   Connection* connection = request->connection;
   connection->blocked = request;
+  connection->is_away = false;
   ReleasePushes(connection);
   counters_.blocked_clients.Add(1);
   if (request->deadline_ms != 0) timeouts_.insert({request->deadline_ms, request});
