@@ -10,7 +10,7 @@ import { buildTools, buildTypeScript } from './setup/javascript.mjs';
 import { buildNative, VARIANTS } from './setup/native.mjs';
 import { SetupError } from './setup/shell.mjs';
 
-const PROGRAMS = ['sherd_native_tests', 'sherd_micro', 'sherd_fuzz', 'sherd_stress', 'sherd_scale'];
+const PROGRAMS = ['sherd_native_tests', 'sherd_micro', 'sherd_fuzz', 'sherd_stress', 'sherd_scale', 'sherd_load'];
 
 const WORK = new Map([
   ['addon', () => buildNative('release', ['sherd'])],

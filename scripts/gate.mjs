@@ -63,6 +63,7 @@ const PARTS = [
   { name: 'vitest', exists: () => existsSync(join(root, 'vitest.config.ts')), run: runVitest },
   command('micro-benchmarks run', node, ['build/tools/bench/micro.js', '--smoke'], 'bench/micro.ts'),
   command('benchmark runs', node, ['build/tools/bench/compare.js', '--smoke'], 'bench/compare.ts'),
+  command('benchmark between clients runs', node, ['build/tools/bench/clients.js', '--smoke'], 'bench/clients.ts'),
 ];
 
 /** Runs a program with its output passed through; gives back exit code and output. */

@@ -40,6 +40,9 @@ const configurations = [
   { model: 'lease', flags: 'WORKERS=2 SHARDS=3' },
   // Only multi-shard commands: chains of hand-over.
   { model: 'lease', flags: 'WORKERS=3 MULTI_ONLY' },
+  // Requests that only their own worker may execute: granted to it by whoever completes their leases.
+  { model: 'lease', flags: 'WORKERS=3 BOUND', isLarge: true },
+  { model: 'lease', flags: 'WORKERS=2 ROUNDS=2 BOUND' },
   // The owner of all shards never looks up: those who let go must do.
   { model: 'lease', flags: 'WORKERS=3 PIPE=2 BUSY_OWNER' },
   // Rings and bells with store buffers.
@@ -66,6 +69,10 @@ const leaseMutants = {
     ['M_NO_RING_OWNER', 'uses up a batch and tells nobody'],
     ['M_OWNER_FORGETS_ITSELF', 'uses up a batch as the owner and does not come back'],
     ['M_BARGE', 'takes a free lease past those who are queued'],
+  ],
+  'WORKERS=2 BOUND': [
+    ['M_GRANT_IN_OWN_NAME', 'grants a request whose leases still bear the name of who took them'],
+    ['M_KEEP_GRANTED', 'grants a request and gives its leases up all the same'],
   ],
   'WORKERS=3 PIPE=2 BUSY_OWNER': [['M_NO_SELF_POLL', 'relies on an owner who is busy elsewhere']],
 };

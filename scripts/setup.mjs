@@ -18,7 +18,7 @@ import { installSystemPackages } from './setup/system-packages.mjs';
 const NODE_MAJOR_MIN = 20;
 
 /** What only the tests need, by variant. The sanitizers' programs are built by the gate's own parts. */
-const TEST_TARGETS = ['sherd_native_tests', 'sherd_micro', 'sherd_fuzz', 'sherd_stress', 'sherd_scale'];
+const TEST_TARGETS = ['sherd_native_tests', 'sherd_micro', 'sherd_fuzz', 'sherd_stress', 'sherd_scale', 'sherd_load'];
 
 /** Sets everything up. Throws SetupError when the user has to act. */
 export async function setUp({ forTests = false } = {}) {

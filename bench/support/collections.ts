@@ -51,16 +51,16 @@ export function scatter(index: number, count: number): number {
   return (index * 7_368_787) % count;
 }
 
-/** Those of the commands that a server does not know. */
+/** Those of the commands, or of the subcommands such as "CLIENT TRACKING", that a server does not know. */
 export async function missingCommands(port: number, names: readonly string[]): Promise<string[]> {
   const missing: string[] = [];
   for (const name of new Set(names)) {
     // The bare name: whoever knows the command finds arguments missing, or is harmless (PING).
-    const complaint = await ask(port, name).then(
+    const complaint = await ask(port, ...name.split(' ')).then(
       () => '',
       (error: Error) => error.message,
     );
-    if (/unknown command/i.test(complaint)) missing.push(name);
+    if (/unknown (sub)?command/i.test(complaint)) missing.push(name);
   }
   return missing;
 }

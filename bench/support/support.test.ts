@@ -2,6 +2,7 @@
  * Tests of what the benchmarks compute with: a wrong median or a misread report would be believed.
  */
 import { describe, expect, it } from 'vitest';
+import { parseSample } from './client-load.js';
 import { scatter } from './collections.js';
 import { checkAcknowledged, encode, LineCounter } from './loader.js';
 import { cpuTimeUs, residentBytes, RunQueueDelay } from './process-facts.js';
@@ -50,6 +51,20 @@ describe('parseReport', () => {
 
   it('refuses what is no report', () => {
     expect(() => parseReport('Could not connect to Redis')).toThrow('Could not connect');
+  });
+});
+
+describe('what sherd_load prints', () => {
+  const line = '{"operations":1000,"seconds":0.5,"serverCpuSec":0.4,"clientCpuSec":0.1,"machineSec":0.75,"p50Us":12.5}';
+
+  it('becomes a rate, a price, and shares of a core', () => {
+    const { othersShare, ...sample } = parseSample(line);
+    expect(sample).toEqual({ perSec: 2000, cpuUs: 400, clientShare: 0.2, p50Us: 12.5, p99Us: NaN });
+    expect(othersShare).toBeCloseTo(0.5);
+  });
+
+  it('is refused when nothing was done', () => {
+    expect(() => parseSample(line.replace('1000', '0'))).toThrow('nothing');
   });
 });
 

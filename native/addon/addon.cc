@@ -190,6 +190,7 @@ Napi::Value StatsLayout(const Napi::CallbackInfo& info) {
   layout.Set("command",
              Group(env, {SHERD_COMMAND_COUNTERS(SHERD_COUNTER_NAME)}, sizeof(engine::CommandCounters)));
 #undef SHERD_COUNTER_NAME
+  layout.Set("runners", Napi::Number::New(env, static_cast<double>(engine::kRunners)));
   const auto specs = AllCommands();
   Napi::Array commands = Napi::Array::New(env, specs.size());
   for (size_t i = 0; i < specs.size(); i++) commands.Set(static_cast<uint32_t>(i), specs[i].full_name);

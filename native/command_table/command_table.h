@@ -69,6 +69,16 @@ enum KeySpecFlag : uint32_t {
   kKeyDelete = 128, kKeyNotKey = 256, kKeyIncomplete = 512, kKeyVariableFlags = 1024,
 };
 
+/// What tells before a command starts whether it will take long (and is run beside the I/O loops then).
+enum class Effort : uint8_t {
+  kNone,      // never long
+  kElements,  // all elements of all keys
+  kSmallest,  // the elements of the smallest key, for each key
+  kRange,     // the elements between two indexes, words 2 and 3, of one key
+  kProduct,   // the bytes of one key times those of another
+  kAllKeys,   // all keys of the databases
+};
+
 struct CommandSpec {
   CommandId id;
   const char* full_name;        // lower case, "client|getname" for subcommands
@@ -89,6 +99,7 @@ struct CommandSpec {
   // ArityMatches then has words first_key and last_key; the table's test proves it.
   bool simple_keys;
   uint8_t group;                // index into CommandGroupNames()
+  Effort effort;
 };
 
 /// Looks a command up by name in any letter case. nullptr when unknown. No allocation.

@@ -28,6 +28,17 @@ constexpr size_t kShareMin = 16 * 1024;
 
 }  // namespace
 
+AccessClock MakeAccessClock(const Options& options, int64_t now_ms) {
+  const int64_t seconds = now_ms / 1000;
+  AccessClock clock;
+  clock.is_lfu = IsLfuPolicy(options.maxmemory_policy.Get());
+  clock.lru_seconds = static_cast<uint32_t>(seconds) & 0xffffff;
+  clock.lfu_minutes = static_cast<uint32_t>(seconds / 60) & 0xffff;
+  clock.lfu_log_factor = static_cast<int>(options.lfu_log_factor.Get());
+  clock.lfu_decay_minutes = static_cast<int>(options.lfu_decay_time_minutes.Get());
+  return clock;
+}
+
 void ExpireKey(Engine& engine, WorkerCounters* counters, int db, const Key& key, Handle handle) {
   Keyspace& space = engine.keyspace(key.shard);
   space.Erase(db, handle, static_cast<bool>(engine.options().lazyfree_lazy_expire));

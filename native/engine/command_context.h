@@ -230,6 +230,9 @@ class CommandContext {
   bool propagated_ = false;
 };
 
+/// What the clocks of entries mean at this time under the present options.
+AccessClock MakeAccessClock(const Options& options, int64_t now_ms);
+
 /// Deletes a key whose time has come and tells everyone (DEL propagated, "expired" event, counters).
 /// Used by lookups and by the expiry cycle; the lease of the key's shard is held.
 void ExpireKey(Engine& engine, WorkerCounters* counters, int db, const Key& key, Handle handle);

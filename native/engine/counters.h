@@ -40,7 +40,8 @@ static_assert(sizeof(Counter) == 8);
   X(expired_time_cap_reached) X(client_memory_bytes) X(max_input_buffer) X(max_output_buffer)        \
   X(ring_pushes) X(ring_stalls) X(ring_high_water) X(doorbells_rung) X(timeouts) X(control_commands) \
   X(expire_cycle_us) X(dirty) X(lazyfreed_objects) X(heartbeat)    \
-  X(blocked_clients) X(pubsub_clients) X(pubsub_channels) X(pubsubshard_channels) X(pubsub_patterns)
+  X(blocked_clients) X(commands_long) X(pubsub_clients) X(pubsub_channels) X(pubsubshard_channels)     \
+  X(pubsub_patterns)
 #define SHERD_SHARD_COUNTERS(X)                                                                      \
   X(used_memory) X(mapped_memory) X(table_memory) X(leases_in_place) X(leases_queued)                \
   X(lease_hand_overs) X(queue_high_water) X(lazyfree_pending_objects)
@@ -55,17 +56,22 @@ struct DatabaseCounters { SHERD_DATABASE_COUNTERS(SHERD_DECLARE_COUNTER) };
 struct CommandCounters { SHERD_COMMAND_COUNTERS(SHERD_DECLARE_COUNTER) };
 #undef SHERD_DECLARE_COUNTER
 
+/// Threads beside the workers that run commands: one, for those that take long.
+inline constexpr size_t kRunners = 1;
+
 /// Places the four groups behind each other in one block of memory.
 struct CounterLayout {
   size_t workers, shards, databases, commands;
 
+  /// Threads that run commands: the workers and the runner behind them.
+  size_t threads() const { return workers + kRunners; }
   size_t worker_offset() const { return 0; }
-  size_t shard_offset() const { return workers * sizeof(WorkerCounters); }
+  size_t shard_offset() const { return threads() * sizeof(WorkerCounters); }
   size_t database_offset() const { return shard_offset() + shards * sizeof(ShardCounters); }
   size_t command_offset() const {
     return database_offset() + shards * databases * sizeof(DatabaseCounters);
   }
-  size_t total_bytes() const { return command_offset() + workers * commands * sizeof(CommandCounters); }
+  size_t total_bytes() const { return command_offset() + threads() * commands * sizeof(CommandCounters); }
 };
 
 }  // namespace sherd::engine

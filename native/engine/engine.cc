@@ -62,12 +62,12 @@ void Engine::ApplyNotifyFlags() {
 }
 
 WorkerCounters& Engine::worker_counters(WorkerId worker) {
-  DCHECK(worker < layout_.workers);
+  DCHECK(worker < layout_.threads());
   return reinterpret_cast<WorkerCounters*>(config_.counter_memory + layout_.worker_offset())[worker];
 }
 
 CommandCounters& Engine::command_counters(WorkerId worker, size_t command) {
-  DCHECK(worker < layout_.workers && command < layout_.commands);
+  DCHECK(worker < layout_.threads() && command < layout_.commands);
   return reinterpret_cast<CommandCounters*>(config_.counter_memory +
                                             layout_.command_offset())[worker * layout_.commands + command];
 }
@@ -82,7 +82,7 @@ DatabaseCounters& Engine::database_counters(ShardId shard, int db) {
 }
 
 void Engine::ResetStatistics() {
-  for (size_t worker = 0; worker < layout_.workers; worker++) {
+  for (size_t worker = 0; worker < layout_.threads(); worker++) {
     WorkerCounters& c = worker_counters(static_cast<WorkerId>(worker));
     for (Counter* counter :
          {&c.connections_received, &c.connections_rejected, &c.commands_processed, &c.net_input_bytes,

@@ -15,6 +15,8 @@
 #include <cstring>
 
 #include "base/clock.h"
+#include "engine/effort.h"
+#include "net/runner.h"
 #include "net/worker.h"
 
 namespace sherd::net {
@@ -22,7 +24,8 @@ namespace sherd::net {
 Server::Server(const engine::EngineConfig& config, const engine::HandlerTable* handlers)
     : engine_(config),
       handlers_(handlers),
-      leases_(static_cast<uint16_t>(config.shards), static_cast<uint16_t>(config.workers), this),
+      // The runner takes leases under the number behind the last worker's.
+      leases_(static_cast<uint16_t>(config.shards), static_cast<uint16_t>(config.workers + 1), this),
       mesh_(static_cast<uint16_t>(config.workers)),
       connection_counts_(new std::atomic<int>[static_cast<size_t>(config.workers)]),
       inboxes_(new ring::Inbox[static_cast<size_t>(config.workers)]),
@@ -31,9 +34,13 @@ Server::Server(const engine::EngineConfig& config, const engine::HandlerTable* h
     connection_counts_[static_cast<size_t>(i)].store(0, std::memory_order_relaxed);
     workers_.push_back(std::make_unique<Worker>(this, static_cast<engine::WorkerId>(i)));
   }
+  runner_ = std::make_unique<Runner>(this, static_cast<engine::WorkerId>(config.workers));
 }
 
-Server::~Server() { CloseListeners(); }
+Server::~Server() {
+  runner_.reset();
+  CloseListeners();
+}
 
 // ---- Listeners ----
 
@@ -142,7 +149,6 @@ void Server::UnassignConnection(engine::WorkerId worker) {
 void Server::Execute(shard::Request* base, shard::WorkerId self) {
   QueuedRequest* request = static_cast<QueuedRequest*>(base);
   if (request->phase != QueuedRequest::Phase::kCommand) return ExecuteCleanup(request);
-  Worker& worker = *workers_[self];
   if (__builtin_expect(engine_.gate.load(std::memory_order_relaxed) != 0, 0)) {
     const Verdict verdict = CheckGate(*request->spec, request->transaction, request->keys, &request->shard_list);
     if (verdict != Verdict::kRun) {
@@ -150,6 +156,10 @@ void Server::Execute(shard::Request* base, shard::WorkerId self) {
                                                     : QueuedRequest::Outcome::kPostponed;
       return Post(request->origin, request);
     }
+  }
+  if (IsForRunner(*request->spec, request->args, request->keys, request->db) && self != runner_->id()) {
+    request->runs_on = runner_->id();
+    return runner_->Run(request);
   }
   resp::ReplyBuilder reply(&request->reply, request->resp);
   engine::CommandContext ctx(engine_, reply);
@@ -165,13 +175,17 @@ void Server::Execute(shard::Request* base, shard::WorkerId self) {
     Post(request->origin, new BlockedNotice(request));
     return RegisterWaiter(request);
   }
-  ServeReady(worker.thread());
+  ServeReady(engine::ThisThread());
   request->outcome = QueuedRequest::Outcome::kAnswered;
   Post(request->origin, request);
 }
 
 void Server::FillContext(QueuedRequest* request, engine::CommandContext* ctx, engine::WorkerId self) {
-  workers_[self]->PrepareContext(ctx);
+  if (self == runner_->id()) {
+    runner_->PrepareContext(ctx);
+  } else {
+    workers_[self]->PrepareContext(ctx);
+  }
   ctx->spec = request->spec;
   ctx->args = request->args;
   ctx->keys = request->keys;
@@ -181,6 +195,12 @@ void Server::FillContext(QueuedRequest* request, engine::CommandContext* ctx, en
   ctx->large_argument = &request->large;
   ctx->transaction = request->transaction;
   ctx->session = request->session;
+}
+
+bool Server::IsForRunner(const CommandSpec& spec, std::span<const std::string_view> args,
+                         std::span<const engine::Key> keys, int db) {
+  return __builtin_expect(spec.effort != Effort::kNone, 0) &&
+         engine::EffortOf(engine_, spec, args, keys, db) >= engine::kLongEffort;
 }
 
 void Server::ExecuteCleanup(QueuedRequest* request) {
@@ -197,12 +217,18 @@ void Server::ExecuteCleanup(QueuedRequest* request) {
 void Server::Grant(shard::Request* base, shard::WorkerId) {
   QueuedRequest* request = static_cast<QueuedRequest*>(base);
   request->outcome = QueuedRequest::Outcome::kGranted;
-  Post(request->origin, request);
+  if (request->runs_on == runner_->id()) return runner_->Run(request);
+  Post(request->runs_on, request);
 }
 
 // ---- Messages ----
 
 void QueuedRequest::Deliver(engine::WorkerPort& port) { static_cast<Worker&>(port).ComeHome(this); }
+
+void PollNotice::Deliver(engine::WorkerPort& port) {
+  static_cast<Worker&>(port).PollLater(shard_);
+  delete this;
+}
 
 void BlockedNotice::Deliver(engine::WorkerPort& port) {
   static_cast<Worker&>(port).NoteBlocked(request_);
@@ -250,6 +276,7 @@ Connection* Server::FindConnection(uint64_t client_id, engine::WorkerId worker) 
 }
 
 void Server::RingOwner(shard::ShardId shard, shard::WorkerId self) {
+  if (self == runner_->id()) return Post(engine_.OwnerOf(shard), new PollNotice(shard));
   workers_[self]->PollLater(shard);
   const engine::WorkerId owner = engine_.OwnerOf(shard);
   if (owner == self) return;

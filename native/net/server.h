@@ -27,6 +27,7 @@ namespace sherd::net {
 
 struct Connection;
 class Worker;
+class Runner;
 
 /// A command that waits at a shard, travels to another worker, or waits for a key (then it is the waiter).
 /// Owns copies of its arguments: the connection's buffers are the worker's.
@@ -56,7 +57,7 @@ struct QueuedRequest final : shard::Request, engine::Waiter, engine::Message {
   bool unblocked_with_error = false;          // CLIENT UNBLOCK … ERROR
   bool needs_more_shards = false;             // counted in Engine::gate while it waits
   engine::Transaction* transaction = nullptr;  // the connection's, for commands of transactions
-  engine::Session* session = nullptr;          // with runs_at_home only
+  engine::Session* session = nullptr;          // when it runs on its origin only
   std::vector<std::unique_ptr<std::string>> rewritten;  // arguments replaced when it began to wait
   std::vector<size_t> holes;                  // see CommandContext::transaction_holes
   std::unique_ptr<engine::WatchSet> watches;  // kUnwatch
@@ -81,6 +82,16 @@ struct QueuedRequest final : shard::Request, engine::Waiter, engine::Message {
   }
   QueuedRequest(const QueuedRequest&) = delete;
   QueuedRequest& operator=(const QueuedRequest&) = delete;
+};
+
+/// Tells a shard's owner that it was left with work queued, from a thread without rings.
+class PollNotice final : public engine::Message {
+ public:
+  explicit PollNotice(engine::ShardId shard) : shard_(shard) {}
+  void Deliver(engine::WorkerPort& port) override;
+
+ private:
+  engine::ShardId shard_;
 };
 
 /// Tells a connection's worker that its request, executed elsewhere, must wait.
@@ -117,6 +128,7 @@ class Server final : public shard::Executor, public engine::PostOffice {
   shard::LeaseTable& leases() { return leases_; }
   ring::Mesh& mesh() { return mesh_; }
   Worker& worker(engine::WorkerId index) { return *workers_[index]; }
+  Runner& runner() { return *runner_; }
   const engine::HandlerTable& handlers() const { return *handlers_; }
 
   // ---- Listeners (main thread) ----
@@ -174,6 +186,10 @@ class Server final : public shard::Executor, public engine::PostOffice {
   /// Whether CLIENT PAUSE holds a command back.
   bool IsPaused(const CommandSpec& spec, const engine::Transaction* transaction) const;
 
+  /// Whether a command takes so long that it belongs on the runner. The leases of its shards are held.
+  bool IsForRunner(const CommandSpec& spec, std::span<const std::string_view> args,
+                   std::span<const engine::Key> keys, int db);
+
  private:
   void ServeReadyKeys(engine::ThreadState& thread);
   void ServeKey(const engine::ReadyKey& ready, engine::WorkerId self);
@@ -190,6 +206,7 @@ class Server final : public shard::Executor, public engine::PostOffice {
   shard::LeaseTable leases_;
   ring::Mesh mesh_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<Runner> runner_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::unique_ptr<std::atomic<int>[]> connection_counts_;
   std::unique_ptr<ring::Inbox[]> inboxes_;

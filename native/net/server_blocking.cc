@@ -87,7 +87,7 @@ void Server::ServeKey(const engine::ReadyKey& ready, engine::WorkerId self) {
   const Key key = engine_.MakeKey(ready.name);
   engine::KeyInterest* interest = space.interests(ready.db).Find(ready.name);
   if (interest == nullptr) return;
-  const int64_t now_ms = workers_[self]->now_ms();
+  const int64_t now_ms = Clock::WallMs();
   // Who comes later than this waits for the next change.
   const WaitNode* last = interest->waiters.last();
   WaitNode* node = interest->waiters.first();

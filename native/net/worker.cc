@@ -23,6 +23,14 @@ constexpr uint64_t kTagListener = 1;
 constexpr uint64_t kTagBell = 2;
 constexpr uint64_t kTagTimer = 3;
 
+SpecialCommands FindSpecialCommands() {
+  const auto id = [](std::string_view name) { return FindCommand(name)->id; };
+  return {id("debug"), id("exec"), id("unwatch"), id("watch"), id("reset"),
+          {id("multi"), id("watch"), id("quit"), id("reset")},
+          {id("subscribe"), id("unsubscribe"), id("psubscribe"), id("punsubscribe"), id("ssubscribe"),
+           id("sunsubscribe"), id("ping"), id("quit"), id("reset")}};
+}
+
 }  // namespace
 
 Worker::Worker(Server* server, engine::WorkerId index)
@@ -30,18 +38,7 @@ Worker::Worker(Server* server, engine::WorkerId index)
       engine_(server->engine()),
       index_(index),
       counters_(server->engine().worker_counters(index)),
-      debug_id_(FindCommand("debug")->id),
-      exec_id_(FindCommand("exec")->id),
-      unwatch_id_(FindCommand("unwatch")->id),
-      watch_id_(FindCommand("watch")->id),
-      reset_id_(FindCommand("reset")->id),
-      immediate_ids_{FindCommand("multi")->id, FindCommand("watch")->id, FindCommand("quit")->id,
-                     FindCommand("reset")->id},
-      subscriber_ids_{FindCommand("subscribe")->id,   FindCommand("unsubscribe")->id,
-                      FindCommand("psubscribe")->id,  FindCommand("punsubscribe")->id,
-                      FindCommand("ssubscribe")->id,  FindCommand("sunsubscribe")->id,
-                      FindCommand("ping")->id,        FindCommand("quit")->id,
-                      FindCommand("reset")->id},
+      ids_(FindSpecialCommands()),
       read_buffer_(new char[kReadBytes]),
       scratch_(new char[kScratchBytes]) {
   epoll_fd_ = epoll_create1(EPOLL_CLOEXEC);

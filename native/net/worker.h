@@ -58,6 +58,13 @@ struct ClientFilter {
   bool has_ids = false;
 };
 
+/// Commands that the worker itself knows by name.
+struct SpecialCommands {
+  CommandId debug, exec, unwatch, watch, reset;
+  std::array<CommandId, 4> immediate;  // what MULTI does not queue beside EXEC and DISCARD
+  std::array<CommandId, 9> subscriber;  // what a RESP2 client that listens to channels may call
+};
+
 class Worker final : public engine::WorkerPort {
  public:
   Worker(Server* server, engine::WorkerId index);
@@ -242,6 +249,9 @@ class Worker final : public engine::WorkerPort {
   void CallNextControl(Connection* connection);
   void StartFilling(Connection* connection, QueuedRequest* request);
   void FillHole(Connection* connection, std::string&& answer);
+  Outcome QueueForRunner(Connection* connection, const CommandSpec* spec, engine::Handler handler,
+                         std::span<const std::string_view> args, std::span<const engine::Key> keys,
+                         std::span<const shard::ShardId> shards);
   Outcome Queue(Connection* connection, const CommandSpec* spec, engine::Handler handler,
                 std::span<const std::string_view> args, std::span<const engine::Key> keys,
                 std::span<const shard::ShardId> shards);
@@ -265,10 +275,7 @@ class Worker final : public engine::WorkerPort {
   engine::Engine& engine_;
   const engine::WorkerId index_;
   engine::WorkerCounters& counters_;
-  const CommandId debug_id_;
-  const CommandId exec_id_, unwatch_id_, watch_id_, reset_id_;
-  const std::array<CommandId, 4> immediate_ids_;  // what MULTI does not queue beside EXEC and DISCARD
-  const std::array<CommandId, 9> subscriber_ids_;  // what a RESP2 client that listens may call
+  const SpecialCommands ids_;
   int epoll_fd_ = -1;
   bool is_running_ = false;
   bool is_in_turn_ = false;

@@ -196,9 +196,14 @@ Worker::Outcome Worker::RunParsed(Connection* connection, const ParsedCommand& c
     QueueInTransaction(connection, spec, row, args, key);
     return Outcome::kDone;
   }
-  if (connection->session.in_multi && spec->id == watch_id_) {
-    SendError(connection, "ERR WATCH inside MULTI is not allowed");
-    return Outcome::kDone;
+  if (__builtin_expect(spec->id == ids_.watch, 0)) {
+    if (connection->session.in_multi) {
+      SendError(connection, "ERR WATCH inside MULTI is not allowed");
+      return Outcome::kDone;
+    }
+    if (connection->session.transaction == nullptr) {
+      connection->session.transaction = std::make_unique<engine::Transaction>();
+    }
   }
   const Outcome outcome = Dispatch(connection, spec, row, args, key);
   if (connection->session.close_after_reply && outcome == Outcome::kDone) return Outcome::kClose;
@@ -207,9 +212,9 @@ Worker::Outcome Worker::RunParsed(Connection* connection, const ParsedCommand& c
 
 /// What MULTI does not queue.
 bool Worker::RunsInMulti(const CommandSpec& spec) const {
-  return spec.runs == Runs::kTransaction ? spec.id != unwatch_id_
-                                         : std::find(immediate_ids_.begin(), immediate_ids_.end(), spec.id) !=
-                                               immediate_ids_.end();
+  return spec.runs == Runs::kTransaction ? spec.id != ids_.unwatch
+                                         : std::find(ids_.immediate.begin(), ids_.immediate.end(), spec.id) !=
+                                               ids_.immediate.end();
 }
 
 /// Redis's order of checks: known, arity, protected, authenticated. True: an error was sent.
@@ -218,11 +223,11 @@ bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
   const engine::Session& session = connection->session;
   const bool bad_arity = !ArityMatches(*spec, args.size());
   const bool no_auth = !session.authenticated && (spec->flags & kFlagNoAuth) == 0 && engine_.has_password();
-  const bool is_debug = spec->id == debug_id_;
+  const bool is_debug = spec->id == ids_.debug;
   const bool no_multi = session.in_multi && (spec->flags & kFlagNoMulti) != 0;
   const bool is_subscriber =
       session.is_subscriber && session.resp == 2 &&
-      std::find(subscriber_ids_.begin(), subscriber_ids_.end(), spec->id) == subscriber_ids_.end();
+      std::find(ids_.subscriber.begin(), ids_.subscriber.end(), spec->id) == ids_.subscriber.end();
   if (__builtin_expect(!bad_arity && !no_auth && !is_debug && !no_multi && !is_subscriber, 1)) return false;
   std::string text;
   if (bad_arity) {
@@ -352,7 +357,7 @@ Worker::Outcome Worker::RunOnConnection(Connection* connection, const CommandSpe
     Wait(connection, spec, handler, args, {}, is_covered);
     return Outcome::kParked;
   }
-  if (__builtin_expect(spec->id == reset_id_, 0)) ForgetTransaction(connection);
+  if (__builtin_expect(spec->id == ids_.reset, 0)) ForgetTransaction(connection);
   if (is_covered && reply.has_push()) reply_mark_ = reply.push_end();
   EndReply(connection, is_covered);
   return Outcome::kDone;
@@ -407,6 +412,10 @@ Worker::Outcome Worker::RunOnShard(Connection* connection, const CommandSpec* sp
       keys_.assign(1, key);
       shards_.assign(1, shard);
       return RunOnSet(connection, spec, handler, args);
+    }
+    if (server_->IsForRunner(*spec, args, {&key, 1}, connection->session.db)) {
+      server_->leases().Release(shard, index_);
+      return QueueForRunner(connection, spec, handler, args, {&key, 1}, {&shard, 1});
     }
     const Outcome outcome = RunHere(connection, spec, handler, args, {&key, 1});
     server_->leases().Release(shard, index_);
@@ -465,6 +474,10 @@ Worker::Outcome Worker::RunOnSet(Connection* connection, const CommandSpec* spec
       held_ = shards_;
       verdict = server_->CheckGate(*spec, connection->session.transaction.get(), keys_, &shards_);
     }
+    if (verdict == Server::Verdict::kRun && server_->IsForRunner(*spec, args, keys_, connection->session.db)) {
+      server_->leases().ReleaseAll(shards_.data(), count, index_);
+      return QueueForRunner(connection, spec, handler, args, keys_, shards_);
+    }
     if (verdict == Server::Verdict::kRun) {
       const Outcome outcome = RunHere(connection, spec, handler, args, keys_);
       // The release may run requests of others, which may come back to this worker's scratch vectors only
@@ -477,8 +490,8 @@ Worker::Outcome Worker::RunOnSet(Connection* connection, const CommandSpec* spec
   }
   if (spec->runs != Runs::kTransaction) return Queue(connection, spec, handler, args, keys_, shards_);
   QueuedRequest* request = MakeRequest(connection, spec, handler, args, {}, shards_);
-  if (spec->id == exec_id_ && connection->session.transaction->needs_session()) {
-    request->runs_at_home = true;
+  if (spec->id == ids_.exec && connection->session.transaction->needs_session()) {
+    request->runs_on = index_;
     request->session = &connection->session;
   }
   Park(connection);

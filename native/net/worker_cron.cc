@@ -33,12 +33,7 @@ void Worker::RefreshClock() {
   const int64_t seconds = now_ms_ / 1000;
   if (seconds == last_second_) return;
   last_second_ = seconds;
-  engine::Options& options = engine_.options();
-  clock_.is_lfu = engine::IsLfuPolicy(options.maxmemory_policy.Get());
-  clock_.lru_seconds = static_cast<uint32_t>(seconds) & 0xffffff;
-  clock_.lfu_minutes = static_cast<uint32_t>(seconds / 60) & 0xffff;
-  clock_.lfu_log_factor = static_cast<int>(options.lfu_log_factor.Get());
-  clock_.lfu_decay_minutes = static_cast<int>(options.lfu_decay_time_minutes.Get());
+  clock_ = engine::MakeAccessClock(engine_.options(), now_ms_);
   constexpr uint32_t kLfuInitial = 5;
   engine_.initial_clock.store(clock_.is_lfu ? clock_.lfu_minutes << 8 | kLfuInitial : clock_.lru_seconds,
                               std::memory_order_relaxed);

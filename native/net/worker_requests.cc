@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "base/clock.h"
+#include "net/runner.h"
 #include "net/worker.h"
 
 namespace sherd::net {
@@ -67,6 +68,22 @@ Worker::Outcome Worker::Queue(Connection* connection, const CommandSpec* spec, e
   connection->session.holds_pushes = true;
   counters_.commands_queued.Increment();
   Submit(request);
+  return Outcome::kParked;
+}
+
+/// A long command: parked here, run beside the loop.
+Worker::Outcome Worker::QueueForRunner(Connection* connection, const CommandSpec* spec, engine::Handler handler,
+                                       std::span<const std::string_view> args,
+                                       std::span<const engine::Key> keys,
+                                       std::span<const shard::ShardId> shards) {
+  QueuedRequest* request = MakeRequest(connection, spec, handler, args, keys, shards);
+  request->shards = request->shard_list.data();
+  request->shard_count = static_cast<uint16_t>(request->shard_list.size());
+  request->runs_on = server_->runner().id();
+  Park(connection);
+  connection->session.holds_pushes = true;
+  counters_.commands_long.Increment();
+  server_->runner().Run(request);
   return Outcome::kParked;
 }
 
@@ -160,7 +177,7 @@ void Worker::Dispose(QueuedRequest* request) {
   shards.erase(std::unique(shards.begin(), shards.end()), shards.end());
   request->phase = QueuedRequest::Phase::kUnlink;
   request->shard_list = std::move(shards);
-  request->runs_at_home = false;
+  request->runs_on = shard::kAnyWorker;
   request->outcome = QueuedRequest::Outcome::kUnlinked;
   prepared_.push_back(request);
 }
@@ -369,21 +386,21 @@ Worker::Outcome Worker::RunTransactionCommand(Connection* connection, const Comm
                                               std::span<const std::string_view> args) {
   engine::Session& session = connection->session;
   engine::Transaction* transaction = session.transaction.get();
-  const bool is_unwatch = spec->id == unwatch_id_;
+  const bool is_unwatch = spec->id == ids_.unwatch;
   if (!is_unwatch && !session.in_multi) return RunOnConnection(connection, spec, handler, args);
   keys_.clear();
   shards_.clear();
   if (transaction != nullptr) {
-    if (spec->id == exec_id_) {
+    if (spec->id == ids_.exec) {
       transaction->CollectShards(engine_.shard_count(), &shards_);
     } else {
       transaction->CollectWatchedShards(&shards_);
     }
   }
-  if (spec->id == exec_id_ && transaction->needs_control() && !transaction->is_aborted()) {
+  if (spec->id == ids_.exec && transaction->needs_control() && !transaction->is_aborted()) {
     // Its reply is put together later, so it must not go straight into the output.
     QueuedRequest* request = MakeRequest(connection, spec, handler, args, {}, shards_);
-    request->runs_at_home = true;
+    request->runs_on = index_;
     request->session = &session;
     Park(connection);
     session.holds_pushes = true;
@@ -397,7 +414,7 @@ Worker::Outcome Worker::RunTransactionCommand(Connection* connection, const Comm
 
 void Worker::FinishTransaction(Connection* connection, const CommandSpec& spec) {
   engine::Session& session = connection->session;
-  if (spec.id == unwatch_id_ || session.transaction == nullptr) return;
+  if (spec.id == ids_.unwatch || session.transaction == nullptr) return;
   session.in_multi = false;
   session.transaction->Reset();
   ReleasePushes(connection);

@@ -69,7 +69,7 @@ void LeaseTable::Submit(Request* request, WorkerId self) {
 }
 
 void LeaseTable::RunGranted(Request* request, WorkerId self) {
-  CHECK(request->origin == self && request->granted == request->shard_count);
+  CHECK(request->runs_on == self && request->granted == request->shard_count);
   NameHolder(*request, static_cast<uint16_t>(self + 1));
   Shift shift{self, serve_batch_max_, kNoShard};
   Work(&shift, request);
@@ -143,7 +143,8 @@ void LeaseTable::ServeTop(Shift* shift) {
   shift->budget--;
   DCHECK(request->shards[request->granted] == shard);
   request->granted++;
-  if (request->shard_count == 1) {
+  const bool is_bound = request->runs_on != kAnyWorker && request->runs_on != shift->self;
+  if (request->shard_count == 1 && !is_bound) {
     executor_->Execute(request, shift->self);  // the shard stays on top, its queue goes on
     return;
   }
@@ -185,7 +186,7 @@ void LeaseTable::Carry(Request* request, Shift* shift) {
 /// Executes a request whose leases are all held, and puts them on the list to be given up.
 void LeaseTable::Complete(Request* request, Shift* shift) {
   const uint16_t count = request->shard_count;
-  if (request->runs_at_home && request->origin != shift->self) {
+  if (request->runs_on != kAnyWorker && request->runs_on != shift->self) {
     NameHolder(*request, kHolderRequest);
     executor_->Grant(request, shift->self);
     return;

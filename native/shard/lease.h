@@ -39,7 +39,8 @@
 //   L1  While holder = w + 1, exactly one call chain, on worker w, owns the shard's engine and the
 //       plain fields of its ShardState. While holder = 65535, nobody executes in the shard; the
 //       request that has the lease is in the queue of a shard with a higher number, or on its way
-//       there, or has all its leases and is on its way home (Grant).
+//       there, or has all its leases and is on its way to who must execute it
+//       (Grant).
 //   L2  word = 0 means nothing is queued: TryAcquire needs a look at nothing else, and can never
 //       overtake a queued request. Hence a queued request waits for those before it and for nobody
 //       else.
@@ -87,6 +88,9 @@ using WorkerId = uint16_t;
 /// the worker's own sockets do not notice.
 inline constexpr int kServeBatchMax = 64;
 
+/// Request::runs_on of a request that anybody may execute.
+inline constexpr WorkerId kAnyWorker = 0xFFFF;
+
 /// What waits in a shard's queue; the engine derives from it. Plain fields: a request is published
 /// to other threads by the compare-and-swap that pushes it.
 struct Request {
@@ -95,7 +99,7 @@ struct Request {
   uint16_t shard_count = 0;
   uint16_t granted = 0;             // leases held so far: shards[0 .. granted); set by Submit
   WorkerId origin = 0;              // worker whose connection sent it; for the executor's use
-  bool runs_at_home = false;        // must be executed on worker `origin`
+  WorkerId runs_on = kAnyWorker;    // who must execute it, if not whoever has its leases
 };
 
 /// Implemented by the engine.
@@ -106,8 +110,8 @@ class Executor {
   /// touch it after this call. Must not call the table, but for HeldBy.
   virtual void Execute(Request* request, WorkerId self) = 0;
 
-  /// All leases of a request with runs_at_home are held in its name, and `self` is not its origin: tells
-  /// the origin, which then calls RunGranted. Must not call the table.
+  /// All leases of a request are held in its name, and `self` is not who must execute it (runs_on): tells
+  /// that worker, which then calls RunGranted. Must not call the table.
   virtual void Grant(Request*, WorkerId) { CHECK_MSG(false, "this executor has no homes"); }
 
   /// `shard` was let go with requests queued, because the batch is used up. Must see to it that
@@ -234,7 +238,7 @@ class LeaseTable {
   /// are executed in the order submitted.
   void Submit(Request* request, WorkerId self);
 
-  /// Executes a request that was granted to its origin `self`, and gives its leases up as Submit does.
+  /// Executes a request that was granted to `self`, and gives its leases up as Submit does.
   void RunGranted(Request* request, WorkerId self);
 
   /// Takes the shard if it was left with work queued, and serves a batch. The owner's duty when

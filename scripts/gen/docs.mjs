@@ -8,6 +8,7 @@ const RUNS_TEXT = {
   'all-shards': 'on all shards',
   control: 'in the control plane',
   routed: 'decides for itself',
+  transaction: 'on the shards of the transaction',
 };
 
 /** The grammar of an argument in the usual notation: `[NX | XX]`, `key [key ...]`. */

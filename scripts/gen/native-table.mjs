@@ -81,7 +81,12 @@ function renderCommand(entry, keySpecIndex, { categories, groups, derive }) {
     range.step,
     isSimple,
     groups.indexOf(command.group),
+    effortName(command.effort),
   ].join(', ')}},`;
+}
+
+function effortName(effort = 'none') {
+  return `Effort::k${effort[0].toUpperCase()}${effort.slice(1)}`;
 }
 
 // ---- Perfect hash ----

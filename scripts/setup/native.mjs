@@ -34,6 +34,7 @@ const PROGRAM_FOLDERS = new Map([
   ['sherd_fuzz', 'fuzz'],
   ['sherd_stress', 'stress'],
   ['sherd_scale', 'scale'],
+  ['sherd_load', 'load'],
 ]);
 
 /** Path of a built program. */
@@ -69,7 +70,8 @@ function dropMovedFolder(folder) {
 
 async function configure(variant, folder) {
   const { defines } = VARIANTS.get(variant);
-  const settings = [join(root, 'package-lock.json')];
+  // The description too: make asks for a target before it looks whether the description has a new one.
+  const settings = [join(root, 'package-lock.json'), join(native, 'CMakeLists.txt')];
   const value = fingerprint(settings, [process.execPath, process.version, ...defines]);
   const stampFile = join(folder, '.configured');
   if (isStamped(stampFile, value) && existsSync(join(folder, 'CMakeCache.txt'))) return;

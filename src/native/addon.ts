@@ -68,6 +68,8 @@ export interface StatsLayout {
   database: { fields: string[]; stride: number };
   command: { fields: string[]; stride: number };
   commands: string[];
+  /** Records of the worker and command groups behind those of the workers: threads for long commands. */
+  runners: number;
 }
 
 /** How urgent a line is that the native side has for the log; the words of `loglevel`. */

@@ -71,10 +71,10 @@ function groupsOf(
     fieldIndex: new Map(fields.map((name, index) => [name, index])),
   });
   const end = (before: Group): number => before.start + before.stride * before.count;
-  const workers = group(0, layout.worker, sizes.workers);
+  const workers = group(0, layout.worker, sizes.workers + layout.runners);
   const shards = group(end(workers), layout.shard, sizes.shards);
   const databases = group(end(shards), layout.database, sizes.shards * sizes.databases);
-  const commands = group(end(databases), layout.command, sizes.workers * layout.commands.length);
+  const commands = group(end(databases), layout.command, (sizes.workers + layout.runners) * layout.commands.length);
   return { workers, shards, databases, commands };
 }
 
@@ -123,7 +123,7 @@ export class SharedCounters implements Counters {
     for (const [id, name] of this.layout.commands.entries()) {
       const sum = (field: string): bigint => {
         let total = 0n;
-        for (let worker = 0; worker < this.sizes.workers; worker++) {
+        for (let worker = 0; worker < this.groups.workers.count; worker++) {
           total += this.read(this.groups.commands, worker * commandCount + id, field);
         }
         return total;

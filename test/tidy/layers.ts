@@ -3,7 +3,7 @@
  *
  * A folder may use itself and what its row names, nothing else; arrows never point up. A folder without a row is
  * a finding, so that a new one cannot slip in without a place in the order. Test code (*_test.cc, the test,
- * bench, fuzz, stress and scale folders of the native half) may use everything: it is at the top.
+ * bench, fuzz, stress, scale and load folders of the native half) may use everything: it is at the top.
  */
 import type { Finding, SourceFile } from './source.js';
 
@@ -44,7 +44,7 @@ const NATIVE_LAYERS = new Map<string, readonly string[]>([
   ['addon', below('addon')],
 ]);
 
-const NATIVE_TOP = new Set(['test', 'bench', 'fuzz', 'stress', 'scale']);
+const NATIVE_TOP = new Set(['test', 'bench', 'fuzz', 'stress', 'scale', 'load']);
 
 /**
  * src from bottom to top. commands/table is a layer of its own: it is data, everything derives from it, and so

@@ -22,6 +22,7 @@ const layout: StatsLayout = {
   database: { fields: ['keys', 'expires', 'average_ttl_ms'], stride: 24 },
   command: { fields: ['calls', 'nanoseconds', 'rejected_calls', 'failed_calls'], stride: 32 },
   commands: ['get', 'set'],
+  runners: 1,
 };
 const sizes = { workers: 2, shards: 2, databases: 2 };
 

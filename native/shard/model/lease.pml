@@ -7,7 +7,8 @@
  *   carry   it has a request on several shards in hand and takes its leases in ascending order
  *   serve   it holds leases that it must give up: pop and execute, hand over, or let go
  *   issue   it sends its next command: in place if the lease is idle, else by Submit
- *   drain   it takes frames from its rings: answers, and "poll shard s" when a batch was used up
+ *   drain   it takes frames from its rings: answers, "poll shard s" when a batch was used up, and its
+ *           own requests that have got all their leases elsewhere (BOUND)
  *   flush   it rings the bells of those it sent frames to
  *   sleep   sleeping = 1, a second look at the rings, then it waits for its eventfd
  *
@@ -27,6 +28,8 @@
  * store buffers. Rings are FIFO by construction and appear as flags and counters.
  *
  * Parameters: WORKERS SHARDS ROUNDS PIPE BATCH; SINGLE_ONLY, MULTI_ONLY narrow the commands;
+ * BOUND: the commands of workers 1 and up must be executed by their own worker (transactions that touch
+ * their session; long commands, whose worker is the runner): who completes their leases grants them.
  * BUSY_OWNER: worker 0 owns all shards and sits in a long command, never draining its rings.
  * Mutants (-DM_...): each is a plausible mistake; scripts/model.mjs demands that spin finds it.
  */
@@ -62,6 +65,14 @@
 #define BUSY(w) 0
 #endif
 
+#ifdef BOUND
+#define BOUND_ELSEWHERE(q) (ORIGIN(q) > 0 && ORIGIN(q) != me)
+#define GRANTED_TO_ME (granted[me] != NONE)
+#else
+#define BOUND_ELSEWHERE(q) 0
+#define GRANTED_TO_ME 0
+#endif
+
 /* The word of a shard, and the backlog that only the holder looks at. */
 byte holder[SHARDS];                          /* FREE, worker + 1, or WAITING */
 chan inbox[SHARDS] = [REQUESTS] of { byte };
@@ -75,6 +86,7 @@ bit executed[REQUESTS];
 
 /* Rings and bells. */
 byte answers[WORKERS];                        /* answer frames in the rings to this worker */
+byte granted[WORKERS] = NONE;                 /* a request of this worker's that has all its leases (PIPE = 1) */
 bit poll_frame[SHARDS];                       /* a frame "poll s" in the ring to its owner */
 bit sleeping[WORKERS];
 bit eventfd[WORKERS];
@@ -284,7 +296,7 @@ inline ring_bell(w) {
   fi
 }
 
-#define FRAMES_FOR_ME (answers[me] > 0 || OWNED_POLL)
+#define FRAMES_FOR_ME (answers[me] > 0 || OWNED_POLL || GRANTED_TO_ME)
 #if SHARDS == 2
 #define OWNED_POLL ((OWNER(0) == me && poll_frame[0]) || (OWNER(1) == me && poll_frame[1]))
 #else
@@ -313,7 +325,8 @@ proctype Worker(byte me) {
        assert(!executed[carried]);
        choose(carried);
        if
-       :: s == SHARDS ->                      /* complete */
+       :: s == SHARDS && BOUND_ELSEWHERE(carried) -> got = 0
+       :: s == SHARDS && !BOUND_ELSEWHERE(carried) ->  /* complete */
 #ifdef M_FORGET_LEASE
           held = held | (set[carried] & ~1);
 #else
@@ -324,7 +337,16 @@ proctype Worker(byte me) {
        fi
      };
      if
-     :: s == SHARDS -> execute(carried); carried = NONE
+     :: s == SHARDS && got -> execute(carried); carried = NONE
+     :: s == SHARDS && !got ->                /* grant */
+#ifndef M_GRANT_IN_OWN_NAME
+        name(carried, WAITING);
+#endif
+        atomic { granted[ORIGIN(carried)] = carried; owed = owed | BIT(ORIGIN(carried)) };
+#ifdef M_KEEP_GRANTED
+        held = held | set[carried];
+#endif
+        carried = NONE
      :: s < SHARDS && got
      :: s < SHARDS && !got ->
 #ifndef M_NAME_AFTER_PARK
@@ -363,7 +385,7 @@ proctype Worker(byte me) {
           budget--;
           assert(!executed[q] && !HOLDS(q, s));
           if
-          :: set[q] == BIT(s) -> skip
+          :: set[q] == BIT(s) && !BOUND_ELSEWHERE(q) -> skip
           :: else ->                          /* hand-over */
              at[q]++;
              carried = q;
@@ -441,7 +463,11 @@ proctype Worker(byte me) {
      :: else -> atomic { answered = answered + answers[me]; answers[me] = 0 }
      fi;
      if
-     :: !BUSY(me) && OWNED_POLL ->
+     :: !BUSY(me) && GRANTED_TO_ME ->
+        atomic { q = granted[me]; granted[me] = NONE };
+        name(q, me + 1);
+        carried = q; budget = BATCH; q = NONE
+     :: !BUSY(me) && OWNED_POLL && !GRANTED_TO_ME ->
         atomic {
           if
           :: OWNER(0) == me && poll_frame[0] -> s = 0
@@ -455,7 +481,7 @@ proctype Worker(byte me) {
         poll(s);
         if :: got -> held = BIT(s); budget = BATCH :: else -> skip fi;
         s = 0; got = 0
-     :: due && (BUSY(me) || !OWNED_POLL) ->
+     :: due && (BUSY(me) || (!OWNED_POLL && !GRANTED_TO_ME)) ->
         atomic {
           if
           :: HAS(due, 0) -> s = 0
@@ -469,7 +495,7 @@ proctype Worker(byte me) {
         poll(s);
         if :: got -> held = BIT(s); budget = BATCH :: else -> skip fi;
         s = 0; got = 0
-     :: !due && (BUSY(me) || !OWNED_POLL) -> phase = FLUSH
+     :: !due && (BUSY(me) || (!OWNED_POLL && !GRANTED_TO_ME)) -> phase = FLUSH
      fi
 
   /* flush: one bell for each worker that was sent something since the last time */
@@ -500,6 +526,7 @@ proctype Worker(byte me) {
 
   /* sleep */
   :: rung == NONE && carried == NONE && !held && phase == SLEEP ->
+     assert(holder[0] != me + 1 && holder[1] != me + 1);  /* off duty: nothing in my name (L1) */
      sleeping[me] = 1;
      if
 #ifndef M_NO_RECHECK

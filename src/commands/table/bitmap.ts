@@ -146,6 +146,7 @@ export const bitmapCommands: readonly Command[] = [
     complexity: 'O(N), N being the length of all strings together',
     arity: -4,
     runs: 'keys',
+    effort: 'elements',
     flags: ['write', 'denyoom'],
     categories: ['write', 'bitmap', 'slow'],
     keySpecs: [keyAt(2, ['OW', 'update']), keysAt(3, -1, 1, ['RO', 'access'])],

@@ -56,6 +56,7 @@ export const valueCommands: readonly Command[] = [
     complexity: 'O(1) to find the key; O(N*M) for a collection of N elements of M bytes',
     arity: 2,
     runs: 'keys',
+    effort: 'elements',
     flags: ['readonly'],
     categories: ['keyspace', 'read', 'slow'],
     tips: ['nondeterministic_output'],
@@ -92,6 +93,7 @@ export const valueCommands: readonly Command[] = [
     complexity: 'O(N+M*log(M)), N being the number of elements and M the number returned; O(N) without sorting',
     arity: -2,
     runs: 'routed',
+    effort: 'elements',
     flags: ['write', 'denyoom', 'movablekeys'],
     categories: ['write', 'set', 'sortedset', 'list', 'slow', 'dangerous'],
     keySpecs: [
@@ -127,6 +129,7 @@ export const valueCommands: readonly Command[] = [
     complexity: 'O(N+M*log(M)), N being the number of elements and M the number returned; O(N) without sorting',
     arity: -2,
     runs: 'routed',
+    effort: 'elements',
     flags: ['readonly', 'movablekeys'],
     categories: ['read', 'set', 'sortedset', 'list', 'slow', 'dangerous'],
     keySpecs: [

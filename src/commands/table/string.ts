@@ -178,6 +178,7 @@ export const stringCommands: readonly Command[] = [
     complexity: 'O(N*M), N and M being the lengths of the strings',
     arity: -3,
     runs: 'keys',
+    effort: 'product',
     flags: ['readonly'],
     categories: ['read', 'string', 'slow'],
     keySpecs: [keysAt(1, 1, 1, ['RO', 'access'])],

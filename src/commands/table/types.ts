@@ -101,12 +101,18 @@ export const COMMAND_GROUPS = {
 export type CommandGroup = keyof typeof COMMAND_GROUPS;
 
 /**
+ * What makes a command take long: all elements of its keys; those of the smallest key for each key; the elements
+ * between two indexes (words 2 and 3); the bytes of one key times those of another; all keys.
+ */
+export type Effort = 'elements' | 'smallest' | 'range' | 'product' | 'allKeys';
+
+/**
  * Where a command runs (native enum Runs):
  * - `connection`: on the I/O worker, touches only its session;
  * - `keys`: on the shards of its keys;
  * - `all-shards`: on all shards;
  * - `control`: handed to TypeScript;
- * - `routed`: a function registered beside the native handler decides.
+ * - `routed`: a function registered beside the native handler decides;
  * - `transaction`: on the shards that the connection's own transaction names (EXEC, DISCARD, UNWATCH).
  */
 export const RUNS = ['connection', 'keys', 'all-shards', 'control', 'routed', 'transaction'] as const;
@@ -174,6 +180,8 @@ export interface Command {
   /** Number of words with the name (and the container's); negative: at least. */
   readonly arity: number;
   readonly runs: Runs;
+  /** How to tell before it starts whether it takes long; absent: it never does. */
+  readonly effort?: Effort;
   readonly flags: readonly CommandFlag[];
   readonly categories: readonly AclCategory[];
   readonly docFlags?: readonly ('deprecated' | 'syscmd')[];
