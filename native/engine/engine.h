@@ -18,6 +18,7 @@
 #include "engine/counters.h"
 #include "engine/key_events.h"
 #include "engine/keyspace.h"
+#include "engine/monitor.h"
 #include "engine/options.h"
 #include "engine/pubsub.h"
 
@@ -126,6 +127,21 @@ class Engine {
   std::atomic<uint32_t> gate{0};
   /// When the pause ends, unix ms. Changed like the bits.
   std::atomic<int64_t> pause_until_ms{0};
+  /// Whether CLIENT PAUSE holds anything back; where the clock is read, a command's or a turn's now.
+  bool IsPaused(int64_t now_ms) const {
+    return (gate.load(std::memory_order_relaxed) & kGatePause) != 0 &&
+           pause_until_ms.load(std::memory_order_relaxed) > now_ms;
+  }
+  /// CLIENT PAUSE. As long as one goes on, another makes it longer or stricter, never less. All leases are
+  /// held.
+  void Pause(int64_t until_ms, bool holds_all, int64_t now_ms);
+  /// CLIENT UNPAUSE. Any thread; workers must then look at what they hold back.
+  void Unpause();
+  /// Takes the bits of a pause off whose time is over. Any thread.
+  void EndPause(int64_t now_ms);
+
+  /// Who sees every command. Its count stands beside the gate: every command looks at both.
+  Monitors monitors;
 
   /// Connected clients of all workers, for maxclients: exact, taken before a client is accepted.
   std::atomic<int64_t> connected_clients{0};
@@ -142,6 +158,7 @@ class Engine {
   KeyEvents key_events_;
   std::atomic<uint64_t> next_client_id_{1};
   int64_t start_time_ms_ = 0;
+  std::mutex pause_mutex_;         // orders those who begin and end pauses; readers look at atomics
   mutable std::mutex text_mutex_;  // guards the two below; taken at AUTH and CONFIG SET only
   std::string password_;
   OutputLimit output_limits_[3];

@@ -27,6 +27,7 @@ struct Session {
   bool no_evict = false;
   bool no_touch = false;
   bool close_after_reply = false;
+  bool is_monitor = false;           // gets a line for every command that runs (engine/monitor.h)
   bool is_unix_socket = false;
   bool is_loopback = false;          // peer address is local (protected mode, enable-debug-command local)
   ReplyMode reply_mode = ReplyMode::kOn;
@@ -44,6 +45,7 @@ struct Session {
   std::string local_address;
   const char* last_command = nullptr;  // full table name
   uint64_t commands = 0;
+  size_t argument_bytes = 0;         // of the command under way, where it has left the worker's buffers
   int fd = -1;
 };
 

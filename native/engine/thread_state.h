@@ -43,6 +43,8 @@ class WorkerPort {
   /// Delivers what is in the worker's inbox now. Not from within Message::Deliver.
   virtual void Drain() = 0;
   virtual WorkerId index() const = 0;
+  /// CLIENT PAUSE is over: what it held back may run.
+  virtual void LookAtPostponed() = 0;
 
  protected:
   ~WorkerPort() = default;
@@ -76,6 +78,8 @@ class PostOffice {
 struct ReadyKey {
   int db;
   ShardId shard;
+  uint16_t slot;
+  uint64_t hash;
   std::string name;
 };
 
@@ -84,7 +88,7 @@ struct ThreadState {
   WorkerPort* port = nullptr;          // null on the runner, which has no connections
   WorkerCounters* counters = nullptr;
   WorkerId worker = 0;                 // the number under which it takes leases
-  /// Keys to look at when the command has run and before its leases are given up, in order.
+  /// Keys to look at when the command has run and before its leases are given up, in order, each once.
   std::vector<ReadyKey> ready_keys;
 };
 

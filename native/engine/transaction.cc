@@ -6,6 +6,7 @@
 #include "engine/engine.h"
 #include "engine/pubsub.h"
 #include "engine/session.h"
+#include "engine/thread_state.h"
 
 namespace sherd::engine {
 
@@ -126,6 +127,10 @@ bool Transaction::IsWatched(int db, std::string_view name) const {
 
 void Transaction::Watch(Engine& engine, int db, const Key& key, bool is_expired) {
   if (watches_ == nullptr) watches_ = std::make_unique<WatchSet>();
+  if (WorkerCounters* counters = ThisThread().counters) {
+    if (watches_->keys.empty()) counters->watching_clients.Add(1);
+    counters->watched_keys.Add(1);
+  }
   WatchedKey& watched = watches_->keys.emplace_back();
   watched.set = watches_.get();
   watched.name = key.name;
@@ -152,6 +157,11 @@ void Transaction::CollectWatchedShards(std::vector<ShardId>* shards) const {
 }
 
 void Unwatch(Engine& engine, WatchSet* watches) {
+  // Perhaps on another worker than the one that counted them: the sums over all are what is meant.
+  if (WorkerCounters* counters = ThisThread().counters; counters != nullptr && !watches->keys.empty()) {
+    counters->watching_clients.Add(~uint64_t{0});
+    counters->watched_keys.Add(uint64_t{0} - watches->keys.size());
+  }
   for (WatchedKey& watched : watches->keys) {
     engine.keyspace(watched.shard).interests(watched.db).Unwatch(&watched, watched.name);
   }

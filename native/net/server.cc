@@ -23,7 +23,9 @@ namespace sherd::net {
 
 Server::Server(const engine::EngineConfig& config, const engine::HandlerTable* handlers)
     : engine_(config),
+      client_memory_(engine_),
       handlers_(handlers),
+      list_group_(FindCommand("lpush")->group),
       // The runner takes leases under the number behind the last worker's.
       leases_(static_cast<uint16_t>(config.shards), static_cast<uint16_t>(config.workers + 1), this),
       mesh_(static_cast<uint16_t>(config.workers)),
@@ -148,9 +150,10 @@ void Server::UnassignConnection(engine::WorkerId worker) {
 
 void Server::Execute(shard::Request* base, shard::WorkerId self) {
   QueuedRequest* request = static_cast<QueuedRequest*>(base);
-  if (request->phase != QueuedRequest::Phase::kCommand) return ExecuteCleanup(request);
+  if (request->phase > QueuedRequest::Phase::kRetry) return ExecuteCleanup(request);
   if (__builtin_expect(engine_.gate.load(std::memory_order_relaxed) != 0, 0)) {
-    const Verdict verdict = CheckGate(*request->spec, request->transaction, request->keys, &request->shard_list);
+    const Verdict verdict = CheckGate(*request->spec, request->transaction, request->keys, request->args.size(),
+                                      &request->shard_list);
     if (verdict != Verdict::kRun) {
       request->outcome = verdict == Verdict::kWiden ? QueuedRequest::Outcome::kWiden
                                                     : QueuedRequest::Outcome::kPostponed;
@@ -161,6 +164,11 @@ void Server::Execute(shard::Request* base, shard::WorkerId self) {
     request->runs_on = runner_->id();
     return runner_->Run(request);
   }
+  request->phase == QueuedRequest::Phase::kRetry ? ExecuteRetry(request, self) : ExecuteCommand(request, self);
+  ServeReady(engine::ThisThread());
+}
+
+void Server::ExecuteCommand(QueuedRequest* request, engine::WorkerId self) {
   resp::ReplyBuilder reply(&request->reply, request->resp);
   engine::CommandContext ctx(engine_, reply);
   FillContext(request, &ctx, self);
@@ -169,15 +177,16 @@ void Server::Execute(shard::Request* base, shard::WorkerId self) {
   uint64_t tick = CycleClock::Now();
   RunCommand(ctx, request->handler, &tick);
   if (self != request->origin) ctx.counters->commands_served_for_others.Increment();
-  if (request->block.is_set) {
-    request->deadline_ms = request->block.deadline_ms;
-    // The notice is on its way before anybody can serve the request and post it itself.
-    Post(request->origin, new BlockedNotice(request));
-    return RegisterWaiter(request);
+  if (!request->block.is_set) {
+    request->outcome = QueuedRequest::Outcome::kAnswered;
+    return Post(request->origin, request);
   }
-  ServeReady(engine::ThisThread());
-  request->outcome = QueuedRequest::Outcome::kAnswered;
-  Post(request->origin, request);
+  request->deadline_ms = request->block.deadline_ms;
+  // First linked, then told, so that its worker can take it back as soon as it knows of it. It cannot come
+  // home before the notice: nobody else gets at its keys before we give up their leases.
+  const engine::WorkerId origin = request->origin;
+  RegisterWaiter(request);
+  Post(origin, new BlockedNotice(request));
 }
 
 void Server::FillContext(QueuedRequest* request, engine::CommandContext* ctx, engine::WorkerId self) {
@@ -195,6 +204,7 @@ void Server::FillContext(QueuedRequest* request, engine::CommandContext* ctx, en
   ctx->large_argument = &request->large;
   ctx->transaction = request->transaction;
   ctx->session = request->session;
+  ctx->sender = &request->connection->session;
 }
 
 bool Server::IsForRunner(const CommandSpec& spec, std::span<const std::string_view> args,

@@ -216,7 +216,7 @@ void Worker::ServeLists() {
     connection->in_ready_list = false;
     if (connection->state == ConnectionState::kActive) {
       ReadAndServe(connection);
-    } else if (connection->blocked != nullptr) {
+    } else if (connection->blocked != nullptr || connection->is_postponed) {
       ReadAhead(connection);
     }
   }
@@ -230,6 +230,7 @@ void Worker::ServeLists() {
   }
   DrainInbox();
   FlushPushed();
+  if (__builtin_expect(must_evict_, 0)) EvictClients();
   for (const auto& [level, text] : log_lines_) {
     if (on_log_ != nullptr) on_log_(level, text);
   }
@@ -369,7 +370,9 @@ void Worker::DeliverControlReplies() {
       }
       if (!connection->skip_answer) connection->output.Append(reply);
       connection->skip_answer = false;
-      Resume(connection);
+      // A monitor sees its own command behind the reply and before the next one.
+      DrainInbox();
+      if (connection->state == ConnectionState::kParked) Resume(connection);
     }
   }
 }
@@ -386,6 +389,7 @@ Connection* Worker::FinishControl(uint64_t token, bool failed) {
     if (failed) counters.failed_calls.Increment();
     if (failed) counters_.error_replies.Increment();
     counters_.commands_processed.Increment();
+    if (pending.monitor_line != nullptr) engine_.monitors.Post(pending.monitor_line);
     pending = pending_control_.back();
     pending_control_.pop_back();
     return connection;
@@ -396,6 +400,7 @@ Connection* Worker::FinishControl(uint64_t token, bool failed) {
 /// An answered connection goes on with what it had sent behind the command.
 void Worker::Resume(Connection* connection) {
   connection->state = ConnectionState::kActive;
+  connection->session.argument_bytes = 0;
   if (!connection->input.empty()) {
     ServeInput(connection);
   } else {

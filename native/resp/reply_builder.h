@@ -107,6 +107,9 @@ class OutputBuffer {
   /// Heap bytes held (for output limits): owned blocks and referenced bytes, not scratch.
   size_t memory() const { return memory_; }
 
+  /// Into how many pieces the bytes are cut.
+  size_t piece_count() const { return segments_.size() - first_ + (cursor_ > open_begin_ ? 1 : 0); }
+
   /// Fills at most `max` iovec-like (pointer, size) pairs from the front; returns how many.
   size_t Peek(std::string_view* out, size_t max) const;
   /// Drops `size` bytes from the front (what write() took).

@@ -207,7 +207,7 @@ const ENGINE_OPTIONS_ROWS: readonly OptionRow[] = [
   words('maxmemory-policy', POLICIES, 'noeviction', { by: 'engine', not: 'eviction does not exist yet' }),
   integer('maxmemory-samples', 1n, MAX_INT32, 5, { not: EVICTION }),
   integer('maxmemory-eviction-tenacity', 0n, 100n, 10, { not: EVICTION }),
-  number('maxmemory-clients', -100n, MAX_INT64, 0, { not: 'clients are not evicted yet' }, 'memory-or-percent'),
+  number('maxmemory-clients', -100n, MAX_INT64, 0, { by: 'engine' }, 'memory-or-percent'),
   integer('lfu-log-factor', 0n, MAX_INT32, 10, { by: 'engine' }),
   integer('lfu-decay-time', 0n, MAX_INT32, 1, { by: 'engine' }),
   integer('active-expire-effort', 1n, 10n, 1, { by: 'engine' }),

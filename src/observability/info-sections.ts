@@ -96,10 +96,14 @@ function clientsFields({ counters, config }: InfoSource): Field[] {
     ['maxclients', config.number('maxclients')],
     ['client_recent_max_input_buffer', counters.workerMax('max_input_buffer')],
     ['client_recent_max_output_buffer', counters.workerMax('max_output_buffer')],
-    ...zeros('blocked_clients', 'tracking_clients'),
+    ['blocked_clients', counters.worker('blocked_clients')],
+    ...zeros('tracking_clients'),
     ['pubsub_clients', counters.worker('pubsub_clients')],
-    ...zeros('clients_in_timeout_table', 'total_blocking_keys'),
-    ...zeros('total_blocking_keys_on_nokey'),
+    ['watching_clients', counters.worker('watching_clients')],
+    ['clients_in_timeout_table', counters.worker('clients_in_timeout_table')],
+    ['total_watched_keys', counters.worker('watched_keys')],
+    ['total_blocking_keys', counters.worker('blocking_keys')],
+    ['total_blocking_keys_on_nokey', counters.worker('blocking_keys_on_nokey')],
   ];
 }
 
@@ -202,7 +206,9 @@ function statsFields({ counters, rates }: InfoSource): Field[] {
     ['expired_stale_perc', '0.00'],
     count('expired_time_cap_reached_count', 'expired_time_cap_reached'),
     ['expire_cycle_cpu_milliseconds', counters.worker('expire_cycle_us') / 1000n],
-    ...zeros('evicted_keys', 'evicted_clients', 'total_eviction_exceeded_time', 'current_eviction_exceeded_time'),
+    ['evicted_keys', 0],
+    count('evicted_clients', 'evicted_clients'),
+    ...zeros('total_eviction_exceeded_time', 'current_eviction_exceeded_time'),
     count('keyspace_hits', 'keyspace_hits'),
     count('keyspace_misses', 'keyspace_misses'),
     count('pubsub_channels', 'pubsub_channels'),
