@@ -23,6 +23,7 @@
 #include "commands/families.h"
 #include "commands/help.h"
 #include "engine/command_context.h"
+#include "engine/pubsub.h"
 
 namespace sherd {
 namespace {
@@ -56,7 +57,16 @@ bool IsPrintableWord(std::string_view text) {
 
 // ---- Liveness ----
 
+// A subscriber that speaks RESP2 expects messages, so PING's answer looks like one.
+void PingSubscriber(CommandContext& ctx) {
+  ctx.reply.Array(2);
+  ctx.reply.Bulk("pong");
+  ctx.reply.Bulk(ctx.args.size() == 2 ? ctx.args[1] : std::string_view());
+}
+
 void CmdPing(CommandContext& ctx) {
+  const Session& session = SessionOf(ctx);
+  if (session.is_subscriber && session.resp == 2 && ctx.args.size() <= 2) return PingSubscriber(ctx);
   if (ctx.args.size() == 1) return ctx.reply.SimpleString("PONG");
   if (ctx.args.size() == 2) return ctx.reply.Bulk(ctx.args[1]);
   ctx.reply.Error("ERR wrong number of arguments for 'ping' command");
@@ -204,6 +214,12 @@ void CmdHello(CommandContext& ctx) {
 // Back to how the connection was accepted. The library's name and version stay: the library does.
 void CmdReset(CommandContext& ctx) {
   Session& session = SessionOf(ctx);
+  if (session.is_monitor) ctx.engine.monitors.Remove(ctx.worker, &session);
+  session.is_monitor = false;
+  if (session.is_subscriber) {
+    UnsubscribeAll(&ctx.engine.pubsub(), &session);
+    ctx.reply.KeepWritten();
+  }
   session.db = 0;
   session.resp = 2;
   session.name.clear();
@@ -256,7 +272,10 @@ void CmdClientSetInfo(CommandContext& ctx) {
 void CmdClientInfo(CommandContext& ctx) {
   CHECK_MSG(client_describer != nullptr, "the network layer has not brought its function");
   std::string line;
-  client_describer(SessionOf(ctx), &line);
+  Session& session = SessionOf(ctx);
+  for (const std::string_view arg : ctx.args) session.argument_bytes += arg.size();
+  client_describer(session, &line);
+  session.argument_bytes = 0;
   ctx.reply.Verbatim(line.append("\n"), "txt");
 }
 
@@ -288,6 +307,10 @@ void CmdClientNoTouch(CommandContext& ctx) { SetSwitch(ctx, &SessionOf(ctx).no_t
 
 void CmdClientHelp(CommandContext& ctx) {
   static constexpr std::string_view kLines[] = {
+      "CACHING (YES|NO)",
+      "    Track, or do not track, the keys of the next command (modes OPTIN and OPTOUT).",
+      "GETREDIR",
+      "    Tell the number of the connection that gets our invalidations.",
       "GETNAME",
       "    Tell the name of this connection.",
       "ID",
@@ -310,24 +333,37 @@ void CmdClientHelp(CommandContext& ctx) {
       "      Spare the connection that asks (the default) or not.",
       "    * ID <client-id>",
       "      They have this number.",
+      "    * MAXAGE <seconds>",
+      "      They are at least this old.",
       "LIST [options ...]",
       "    Describe connections, one in a line. Options:",
       "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
       "      Those of this kind.",
       "    * ID <client-id> [<client-id> [...]]",
       "      Those with these numbers.",
-      "NO-EVICT (ON|OFF)",
-      "    Spare this connection when memory for connections runs short.",
-      "NO-TOUCH (ON|OFF)",
-      "    Keep commands of this connection out of the keys' LRU and LFU clocks.",
+      "UNPAUSE",
+      "    Let run again what PAUSE holds back.",
+      "PAUSE <timeout> [WRITE|ALL]",
+      "    Hold back all commands, or those that write, for some milliseconds.",
       "REPLY (ON|OFF|SKIP)",
       "    Switch replies to this connection on or off, or leave out the next one.",
+      "SETNAME <name>",
+      "    Name this connection.",
       "SETINFO <option> <value>",
       "    Record a fact about the client library. Options:",
       "    * LIB-NAME: its name.",
       "    * LIB-VER: its version.",
-      "SETNAME <name>",
-      "    Name this connection.",
+      "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+      "    End the waiting of another connection, as if its time was over or with an error.",
+      "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
+      "         [OPTIN] [OPTOUT] [NOLOOP]",
+      "    Switch invalidations for a cache on this connection's side on or off.",
+      "TRACKINGINFO",
+      "    Describe how keys are tracked for this connection.",
+      "NO-EVICT (ON|OFF)",
+      "    Spare this connection when memory for connections runs short.",
+      "NO-TOUCH (ON|OFF)",
+      "    Keep commands of this connection out of the keys' LRU and LFU clocks.",
   };
   ReplyHelp(ctx.reply, "CLIENT", kLines);
 }

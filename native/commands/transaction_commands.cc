@@ -66,6 +66,7 @@ void RunQueued(CommandContext& exec, const Transaction::Command& command, std::s
   ctx.db = exec.session == nullptr ? exec.db : exec.session->db;
   ctx.no_touch = exec.no_touch;
   ctx.client_id = exec.client_id;
+  ctx.sender = exec.sender;
   ctx.now_ms = exec.now_ms;
   ctx.worker = exec.worker;
   ctx.counters = exec.counters;

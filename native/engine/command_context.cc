@@ -58,6 +58,10 @@ Handle CommandContext::ExpireDue(int db_index, const Key& key, Handle handle) {
   Keyspace& space = keyspace(key);
   const Entry& entry = *handle.entry();
   if (space.IsExpired(entry, now_ms)) {
+    // While CLIENT PAUSE holds writes back nothing is deleted: it is only not seen. A command that may write
+    // is not held back (EXEC that has paused), and needs the place.
+    const bool may_write = spec == nullptr || (spec->flags & kFlagWrite) != 0;
+    if (__builtin_expect(engine.IsPaused(now_ms), 0) && !may_write) return {};
     ExpireKey(engine, counters, db_index, key, handle);
     return {};
   }
@@ -252,6 +256,7 @@ bool CommandContext::ParseTimeoutMs(size_t index, int64_t* deadline_ms) {
 void RunCommand(CommandContext& ctx, Handler handler, uint64_t* tick) {
   const uint32_t errors_before = ctx.reply.errors();
   handler(ctx);
+  if (__builtin_expect(ctx.engine.monitors.any(), 0) && !ctx.is_retry) FeedMonitors(ctx);
   if (__builtin_expect(ctx.block != nullptr && ctx.block->is_set, 0)) {
     // XREADGROUP makes its consumer before it waits.
     ctx.counters->dirty.Add(static_cast<uint64_t>(ctx.dirty()));

@@ -72,6 +72,9 @@ class CommandContext {
   int64_t now_ms = 0;                      // wall clock, constant during the command
   WorkerId worker = 0;                     // who runs it
   Session* session = nullptr;              // connection commands only; null for those on shards
+  // Whose command it is, or null. Where it runs on another thread, only what never changes may be read:
+  // the address.
+  const Session* sender = nullptr;
   WorkerCounters* counters = nullptr;      // of the running worker
   AccessClock clock;
   // Where the caller keeps the block of an argument that was read into one of its own, or null.

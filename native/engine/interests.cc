@@ -2,8 +2,21 @@
 #include "engine/interests.h"
 
 #include "base/check.h"
+#include "engine/counters.h"
+#include "engine/thread_state.h"
 
 namespace sherd::engine {
+
+namespace {
+
+/// Moves counters of INFO. The thread that takes one off need not be the one that put it on: what is meant
+/// are the sums over all.
+void Count(Counter WorkerCounters::*counter, int delta) {
+  WorkerCounters* counters = ThisThread().counters;
+  if (counters != nullptr) (counters->*counter).Add(static_cast<uint64_t>(static_cast<int64_t>(delta)));
+}
+
+}  // namespace
 
 KeyInterest& Interests::FindOrAdd(std::string_view name) {
   // Found first: that makes no string.
@@ -31,8 +44,11 @@ void Interests::Wait(WaitNode* node, std::string_view name) {
   DCHECK(node->interest == nullptr);
   KeyInterest& interest = FindOrAdd(name);
   if (!interest.waiters.empty() && interest.waiters.last()->waiter == node->waiter) return;
+  if (interest.waiters.empty()) Count(&WorkerCounters::blocking_keys, 1);
   interest.waiters.PushBack(node);
-  if (node->waiter->wakes_without_key) interest.waiters_without_key++;
+  if (node->waiter->wakes_without_key && interest.waiters_without_key++ == 0) {
+    Count(&WorkerCounters::blocking_keys_on_nokey, 1);
+  }
   node->interest = &interest;
 }
 
@@ -40,7 +56,10 @@ void Interests::StopWaiting(WaitNode* node, std::string_view name) {
   KeyInterest* interest = node->interest;
   if (interest == nullptr) return;
   interest->waiters.Remove(node);
-  if (node->waiter->wakes_without_key) interest->waiters_without_key--;
+  if (node->waiter->wakes_without_key && --interest->waiters_without_key == 0) {
+    Count(&WorkerCounters::blocking_keys_on_nokey, -1);
+  }
+  if (interest->waiters.empty()) Count(&WorkerCounters::blocking_keys, -1);
   node->interest = nullptr;
   DropIfEmpty(*interest, name);
 }

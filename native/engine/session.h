@@ -11,6 +11,7 @@
 
 namespace sherd::engine {
 
+class Subscriptions;
 class Transaction;
 
 enum class ReplyMode : uint8_t { kOn, kOff, kSkipNext, kSkipping };
@@ -26,13 +27,17 @@ struct Session {
   bool no_evict = false;
   bool no_touch = false;
   bool close_after_reply = false;
+  bool is_monitor = false;           // gets a line for every command that runs (engine/monitor.h)
   bool is_unix_socket = false;
   bool is_loopback = false;          // peer address is local (protected mode, enable-debug-command local)
   ReplyMode reply_mode = ReplyMode::kOn;
   int64_t created_ms = 0;            // wall clock
   int64_t last_active_ms = 0;
   bool in_multi = false;             // between MULTI and EXEC or DISCARD
+  bool is_subscriber = false;        // listens to a channel or pattern; in RESP2 it may do little else then
+  bool holds_pushes = false;         // messages wait until the reply under way is complete
   std::unique_ptr<Transaction> transaction;  // from the first MULTI or WATCH on
+  std::unique_ptr<Subscriptions> subscriptions;  // while there are any
   std::string name;
   std::string library_name;
   std::string library_version;
@@ -40,6 +45,7 @@ struct Session {
   std::string local_address;
   const char* last_command = nullptr;  // full table name
   uint64_t commands = 0;
+  size_t argument_bytes = 0;         // of the command under way, where it has left the worker's buffers
   int fd = -1;
 };
 

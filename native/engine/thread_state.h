@@ -40,7 +40,11 @@ class WorkerPort {
   /// To be called when a message has been appended to OutputOf(): output limits are checked, and the
   /// connection is closed (a little later) if they are passed.
   virtual void EndPush(Session* session) = 0;
+  /// Delivers what is in the worker's inbox now. Not from within Message::Deliver.
+  virtual void Drain() = 0;
   virtual WorkerId index() const = 0;
+  /// CLIENT PAUSE is over: what it held back may run.
+  virtual void LookAtPostponed() = 0;
 
  protected:
   ~WorkerPort() = default;

@@ -23,6 +23,7 @@ namespace sherd::net {
 
 Server::Server(const engine::EngineConfig& config, const engine::HandlerTable* handlers)
     : engine_(config),
+      client_memory_(engine_),
       handlers_(handlers),
       list_group_(FindCommand("lpush")->group),
       // The runner takes leases under the number behind the last worker's.
@@ -203,6 +204,7 @@ void Server::FillContext(QueuedRequest* request, engine::CommandContext* ctx, en
   ctx->large_argument = &request->large;
   ctx->transaction = request->transaction;
   ctx->session = request->session;
+  ctx->sender = &request->connection->session;
 }
 
 bool Server::IsForRunner(const CommandSpec& spec, std::span<const std::string_view> args,

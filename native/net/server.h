@@ -19,6 +19,7 @@
 #include "engine/interests.h"
 #include "engine/thread_state.h"
 #include "engine/transaction.h"
+#include "net/client_memory.h"
 #include "ring/inbox.h"
 #include "ring/mesh.h"
 #include "shard/lease.h"
@@ -62,7 +63,6 @@ struct QueuedRequest final : shard::Request, engine::Waiter, engine::Message {
   std::vector<std::unique_ptr<std::string>> rewritten;  // arguments replaced when it began to wait
   std::vector<size_t> holes;                  // see CommandContext::transaction_holes
   std::unique_ptr<engine::WatchSet> watches;  // kUnwatch
-  std::string client_address;                 // for MONITOR, when somebody monitors
   const CommandSpec* spec = nullptr;
   engine::Handler handler = nullptr;
   int db = 0;
@@ -131,6 +131,7 @@ class Server final : public shard::Executor, public engine::PostOffice {
   Worker& worker(engine::WorkerId index) { return *workers_[index]; }
   Runner& runner() { return *runner_; }
   const engine::HandlerTable& handlers() const { return *handlers_; }
+  ClientMemory& client_memory() { return client_memory_; }
 
   // ---- Listeners (main thread) ----
 
@@ -217,6 +218,7 @@ class Server final : public shard::Executor, public engine::PostOffice {
   ListenResult AddListener(std::unique_ptr<Listener> listener);
 
   engine::Engine engine_;
+  ClientMemory client_memory_;
   const engine::HandlerTable* handlers_;
   const uint8_t list_group_;  // CommandSpec::group of commands on lists
   shard::LeaseTable leases_;

@@ -162,7 +162,7 @@ bool Server::IsPaused(const CommandSpec& spec, const engine::Transaction* transa
   if ((gate & engine::kGatePause) == 0) return false;
   if (engine_.pause_until_ms.load(std::memory_order_relaxed) <= Clock::WallMs()) return false;
   if ((gate & engine::kGatePauseAll) != 0) return true;
-  const bool is_exec = transaction != nullptr && spec.runs == Runs::kTransaction;
+  const bool is_exec = transaction != nullptr && spec.id == CommandId::kExec;
   const uint64_t flags = is_exec ? transaction->flags() : spec.flags;
   return (flags & (kFlagWrite | kFlagMayReplicate)) != 0;
 }
