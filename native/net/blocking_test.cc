@@ -465,7 +465,7 @@ TEST(blocking_change_found_while_another_serves_is_not_lost) {
     EXPECT_EQ(hall.Got(1), "");
     EXPECT_TRUE(request->state.load() == WaitState::kServingMissed);
     // There was nothing in the first: it learns of the second.
-    EXPECT_TRUE(request->Unclaim() == WaitState::kServingMissed);
+    EXPECT_TRUE(request->Unclaim(false) == WaitState::kRetrying);
     request->phase = net::QueuedRequest::Phase::kRetry;
     request->outcome = net::QueuedRequest::Outcome::kWiden;
     hall.rig.server().Post(request->origin, request);
@@ -478,20 +478,31 @@ TEST(blocking_wait_given_up_while_somebody_serves_ends_when_he_is_done) {
   for (const RigOptions& layout : kLayouts) {
     Hall hall(layout);
     const std::string key = hall.Key(1);
-    for (const bool is_served : {false, true}) {
-      hall.Block(1, {"BLPOP", key, hall.Key(2), "0"});
-      net::QueuedRequest* request = RequestOf(hall, 1);
-      ASSERT_TRUE(request->TryClaim());
-      if (is_served) hall.Run(0, {"RPUSH", key, "x"});  // finds it taken, and leaves a note
-      hall.Unblock(1);
-      EXPECT_TRUE(request->state.load() == WaitState::kServingCancelled);
-      EXPECT_EQ(hall.Got(1), "");
-      request->phase = net::QueuedRequest::Phase::kRetry;
-      request->outcome = net::QueuedRequest::Outcome::kWiden;
-      hall.rig.server().Post(request->origin, request);
-      EXPECT_EQ(hall.Got(1), "*-1\r\n");
-      EXPECT_EQ(hall.Run(0, {"LLEN", key}), is_served ? ":1\r\n" : ":0\r\n");
-      hall.ExpectNothingLeft();
+    for (const bool is_written : {false, true}) {
+      for (const bool by_command : {false, true}) {
+        hall.Block(1, {"BLPOP", key, hall.Key(2), by_command ? "0" : "0.01"});
+        net::QueuedRequest* request = RequestOf(hall, 1);
+        ASSERT_TRUE(request->TryClaim());
+        if (is_written) hall.Run(0, {"RPUSH", key, "x"});  // finds it taken, and leaves a note
+        EXPECT_TRUE(request->TryTakeBack() == engine::Waiter::TakenBack::kNotYet);
+        if (by_command) {
+          // He was done, and it is on its way to be tried with all its shards.
+          EXPECT_TRUE(request->Unclaim(true) == WaitState::kRetrying);
+          EXPECT_TRUE(hall.Unblock(1, true));
+        } else {
+          const int64_t start = Clock::WallMs();
+          while (Clock::WallMs() < start + 20) hall.rig.Pump();
+          EXPECT_TRUE(request->state.load() == WaitState::kCancelled);
+        }
+        EXPECT_FALSE(hall.Unblock(1));
+        EXPECT_EQ(hall.Got(1), "");
+        request->phase = net::QueuedRequest::Phase::kRetry;
+        request->outcome = net::QueuedRequest::Outcome::kWiden;
+        hall.rig.server().Post(request->origin, request);
+        EXPECT_EQ(hall.Got(1), by_command ? "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n" : "*-1\r\n");
+        EXPECT_EQ(hall.Run(0, {"DEL", key}), is_written ? ":1\r\n" : ":0\r\n");
+        hall.ExpectNothingLeft();
+      }
     }
   }
 }

@@ -163,21 +163,13 @@ bool Worker::UnblockClient(uint64_t client_id, bool with_error) {
   Connection* connection = server_->FindConnection(client_id, index_);
   if (connection == nullptr || connection->blocked == nullptr) return false;
   QueuedRequest* request = connection->blocked;
-  for (;;) {
-    engine::WaitState expected = engine::WaitState::kWaiting;
-    // acquire: as TryCancel; what its last server did is seen.
-    if (request->state.compare_exchange_weak(expected, engine::WaitState::kDone, std::memory_order_acq_rel,
-                                             std::memory_order_relaxed)) {
-      break;
-    }
-    // Its answer is under way: it does not wait any more.
-    if (expected == engine::WaitState::kDone) return false;
-    // Somebody is linking it, or is looking whether it can be served. That is a command on another thread:
-    // soon we know.
-    if (expected != engine::WaitState::kWaiting) sched_yield();
-  }
+  using TakenBack = engine::Waiter::TakenBack;
+  TakenBack taken_back = request->TryTakeBack();
+  // Somebody is looking whether it can be served: that is a command on another thread, soon we know.
+  for (; taken_back == TakenBack::kNotYet; taken_back = request->TryTakeBack()) sched_yield();
+  if (taken_back == TakenBack::kTooLate) return false;
   request->unblocked_with_error = with_error;
-  FinishCancelled(connection);
+  if (taken_back == TakenBack::kTaken) FinishCancelled(connection);
   server_->mesh().bell(index_).Ring();
   return true;
 }
