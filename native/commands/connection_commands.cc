@@ -24,6 +24,7 @@
 #include "commands/help.h"
 #include "engine/command_context.h"
 #include "engine/pubsub.h"
+#include "engine/tracking.h"
 
 namespace sherd {
 namespace {
@@ -225,6 +226,8 @@ void CmdReset(CommandContext& ctx) {
   session.name.clear();
   session.no_evict = false;
   session.no_touch = false;
+  engine::WorkerPort* port = engine::ThisThread().port;
+  engine::StopTracking(&session, port == nullptr ? nullptr : &port->tracking());
   // Lifts OFF, but a SKIP that covers RESET itself still takes its reply away, as in Redis.
   if (session.reply_mode != ReplyMode::kSkipping) session.reply_mode = ReplyMode::kOn;
   session.authenticated = !ctx.engine.has_password();
@@ -308,11 +311,11 @@ void CmdClientNoTouch(CommandContext& ctx) { SetSwitch(ctx, &SessionOf(ctx).no_t
 void CmdClientHelp(CommandContext& ctx) {
   static constexpr std::string_view kLines[] = {
       "CACHING (YES|NO)",
-      "    Track, or do not track, the keys of the next command (modes OPTIN and OPTOUT).",
-      "GETREDIR",
-      "    Tell the number of the connection that gets our invalidations.",
+      "    Track the keys of the next command, or do not (see TRACKING, OPTIN and OPTOUT).",
       "GETNAME",
       "    Tell the name of this connection.",
+      "GETREDIR",
+      "    Tell the number of the connection that invalidations are sent to instead of this one.",
       "ID",
       "    Tell the number of this connection.",
       "INFO",
@@ -355,11 +358,22 @@ void CmdClientHelp(CommandContext& ctx) {
       "    * LIB-VER: its version.",
       "UNBLOCK <clientid> [TIMEOUT|ERROR]",
       "    End the waiting of another connection, as if its time was over or with an error.",
-      "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
-      "         [OPTIN] [OPTOUT] [NOLOOP]",
-      "    Switch invalidations for a cache on this connection's side on or off.",
+      "TRACKING (ON|OFF) [options ...]",
+      "    Send an invalidation when a key changes that this connection has read, or stop it. Options:",
+      "    * REDIRECT <client-id>",
+      "      Send them to this connection instead.",
+      "    * BCAST",
+      "      Send them for all keys, whether read or not.",
+      "    * PREFIX <prefix>",
+      "      With BCAST: only for keys that begin so. May be given several times.",
+      "    * OPTIN",
+      "      Track only what is read by commands that follow CLIENT CACHING YES.",
+      "    * OPTOUT",
+      "      Track all but what is read by commands that follow CLIENT CACHING NO.",
+      "    * NOLOOP",
+      "      Leave out what this connection changes itself.",
       "TRACKINGINFO",
-      "    Describe how keys are tracked for this connection.",
+      "    Tell how TRACKING is set for this connection.",
       "NO-EVICT (ON|OFF)",
       "    Spare this connection when memory for connections runs short.",
       "NO-TOUCH (ON|OFF)",

@@ -65,6 +65,7 @@ void RunQueued(CommandContext& exec, const Transaction::Command& command, std::s
   ctx.keys = keys;
   ctx.db = exec.session == nullptr ? exec.db : exec.session->db;
   ctx.no_touch = exec.no_touch;
+  ctx.tracker = exec.session == nullptr ? exec.tracker : exec.session->tracker;
   ctx.client_id = exec.client_id;
   ctx.sender = exec.sender;
   ctx.now_ms = exec.now_ms;

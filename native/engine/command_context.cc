@@ -43,7 +43,7 @@ void ExpireKey(Engine& engine, WorkerCounters* counters, int db, const Key& key,
   Keyspace& space = engine.keyspace(key.shard);
   space.Erase(db, handle, static_cast<bool>(engine.options().lazyfree_lazy_expire));
   space.PublishMemory();
-  if (space.has_interests()) KeyChanged(engine, db, key, 0);
+  if (engine.HasListeners(space)) KeyChanged(engine, db, key, 0);
   if (counters != nullptr) counters->expired_keys.Increment();
   if (PropagationSink* sink = engine.propagation_sink.load(std::memory_order_relaxed)) {
     const std::string_view effect[] = {engine.options().lazyfree_lazy_expire ? "UNLINK" : "DEL", key.name};
@@ -154,8 +154,9 @@ void SignalDatabase(Engine& engine, ShardId shard, int db, IsChanged&& is_change
 
 }  // namespace
 
-void KeyChanged(Engine& engine, int db, const Key& key, uint64_t) {
+void KeyChanged(Engine& engine, int db, const Key& key, uint64_t client_id) {
   Keyspace& space = engine.keyspace(key.shard);
+  InvalidateKey(engine, space, key, client_id);
   KeyInterest* interest = space.interests(db).Find(key.name);
   if (interest == nullptr) return;
   MarkWatchers(space, db, key, interest);
@@ -165,7 +166,7 @@ void KeyChanged(Engine& engine, int db, const Key& key, uint64_t) {
 void CommandContext::SignalModifiedIn(int db_index, const Key& key) {
   Keyspace& space = keyspace(key);
   space.PublishMemory();
-  if (__builtin_expect(space.has_interests(), 0)) KeyChanged(engine, db_index, key, client_id);
+  if (__builtin_expect(engine.HasListeners(space), 0)) KeyChanged(engine, db_index, key, client_id);
 }
 
 void CommandContext::WakeWaiters(const Key& key) {
@@ -175,6 +176,7 @@ void CommandContext::WakeWaiters(const Key& key) {
 }
 
 void CommandContext::SignalFlushed(int db_index) {
+  InvalidateAll(engine);
   for (int shard = 0; shard < engine.shard_count(); shard++) {
     Keyspace& space = engine.keyspace(static_cast<ShardId>(shard));
     if (!space.has_interests()) continue;
@@ -257,6 +259,7 @@ void RunCommand(CommandContext& ctx, Handler handler, uint64_t* tick) {
   const uint32_t errors_before = ctx.reply.errors();
   handler(ctx);
   if (__builtin_expect(ctx.engine.monitors.any(), 0) && !ctx.is_retry) FeedMonitors(ctx);
+  if (__builtin_expect(ctx.tracker != 0, 0)) RememberKeys(ctx);
   if (__builtin_expect(ctx.block != nullptr && ctx.block->is_set, 0)) {
     // XREADGROUP makes its consumer before it waits.
     ctx.counters->dirty.Add(static_cast<uint64_t>(ctx.dirty()));

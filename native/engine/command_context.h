@@ -68,6 +68,7 @@ class CommandContext {
   std::span<const Key> keys;               // in key-spec order, duplicates included
   int db = 0;                              // selected database; checked against the configuration
   bool no_touch = false;                   // CLIENT NO-TOUCH
+  Tracker tracker = 0;                     // CLIENT TRACKING: enter the keys that are read under this, unless 0
   uint64_t client_id = 0;
   int64_t now_ms = 0;                      // wall clock, constant during the command
   WorkerId worker = 0;                     // who runs it
@@ -244,8 +245,8 @@ AccessClock MakeAccessClock(const Options& options, int64_t now_ms);
 /// Used by lookups and by the expiry cycle; the lease of the key's shard is held.
 void ExpireKey(Engine& engine, WorkerCounters* counters, int db, const Key& key, Handle handle);
 
-/// Tells watchers, waiters and trackers that a key has changed or is gone. `client_id`: who did it, 0 for
-/// the server itself. The shard's lease is held.
+/// Tells watchers, waiters and trackers that a key has changed or is gone; to be called if
+/// Engine::HasListeners(). `client_id`: who did it, 0 for the server itself. The shard's lease is held.
 void KeyChanged(Engine& engine, int db, const Key& key, uint64_t client_id);
 
 /// Runs a handler with everything around it: call counters, timing, propagation. The leases of the

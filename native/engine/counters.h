@@ -42,10 +42,12 @@ static_assert(sizeof(Counter) == 8);
   X(expire_cycle_us) X(dirty) X(lazyfreed_objects) X(heartbeat)    \
   X(blocked_clients) X(commands_long) X(clients_in_timeout_table) X(watching_clients) X(watched_keys) \
   X(blocking_keys) X(blocking_keys_on_nokey) X(evicted_clients)                                      \
-  X(pubsub_clients) X(pubsub_channels) X(pubsubshard_channels) X(pubsub_patterns)
+  X(pubsub_clients) X(pubsub_channels) X(pubsubshard_channels) X(pubsub_patterns) X(tracking_clients) \
+  X(tracking_prefixes) /* of all workers, in the first one's cell */
 #define SHERD_SHARD_COUNTERS(X)                                                                      \
   X(used_memory) X(mapped_memory) X(table_memory) X(leases_in_place) X(leases_queued)                \
-  X(lease_hand_overs) X(queue_high_water) X(lazyfree_pending_objects)
+  X(lease_hand_overs) X(queue_high_water) X(lazyfree_pending_objects)                              \
+  X(tracking_keys) X(tracking_items)
 #define SHERD_DATABASE_COUNTERS(X) X(keys) X(expires) X(field_expires) X(average_ttl_ms)
 #define SHERD_COMMAND_COUNTERS(X) X(calls) X(nanoseconds) X(rejected_calls) X(failed_calls)
 // clang-format on

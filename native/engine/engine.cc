@@ -39,8 +39,11 @@ bool ParseClientClass(std::string_view word, ClientClass* client_class) {
 
 }  // namespace
 
+// The first worker's counters stand at the start of the memory.
 Engine::Engine(const EngineConfig& config)
     : monitors(config.workers),
+      tracking(static_cast<size_t>(config.workers),
+               &reinterpret_cast<WorkerCounters*>(config.counter_memory)->tracking_prefixes),
       config_(config),
       pubsub_(config.workers),
       key_events_(&pubsub_, &options_) {

@@ -21,6 +21,7 @@
 #include "engine/monitor.h"
 #include "engine/options.h"
 #include "engine/pubsub.h"
+#include "engine/tracking.h"
 
 namespace sherd::engine {
 
@@ -142,6 +143,11 @@ class Engine {
 
   /// Who sees every command. Its count stands beside the gate: every command looks at both.
   Monitors monitors;
+
+  /// Who has CLIENT TRACKING on.
+  TrackingHub tracking;
+  /// Whether anybody wants to know that a key of `space` has changed.
+  bool HasListeners(const Keyspace& space) const { return space.has_interests() || tracking.has_broadcasts(); }
 
   /// Connected clients of all workers, for maxclients: exact, taken before a client is accepted.
   std::atomic<int64_t> connected_clients{0};

@@ -56,7 +56,7 @@ bool ExpireHashFields(Engine& engine, int db, const Key& key, Handle handle, int
     SyncFieldExpiry(space, db, handle);
     space.PublishMemory();
   }
-  if (space.has_interests()) KeyChanged(engine, db, key, 0);
+  if (engine.HasListeners(space)) KeyChanged(engine, db, key, 0);
   if (EventSink* sink = engine.event_sink.load(std::memory_order_relaxed)) {
     sink->OnKeyEvent(kEventHash, "hexpired", db, key.name);
     if (is_empty) sink->OnKeyEvent(kEventGeneric, "del", db, key.name);

@@ -43,6 +43,7 @@ Keyspace::Keyspace(ShardId id, int databases, ShardCounters* counters,
                    DatabaseCounters* database_counters, const std::atomic<uint32_t>* initial_clock)
     : id_(id),
       initial_clock_(initial_clock),
+      tracking_(&heap_, &interest_keys_, counters),
       counters_(counters),
       database_counters_(database_counters) {
   for (int i = 0; i < databases; i++) {
@@ -54,6 +55,7 @@ Keyspace::Keyspace(ShardId id, int databases, ShardCounters* counters,
 
 Keyspace::~Keyspace() {
   for (int i = 0; i < database_count(); i++) Flush(i, false);
+  ForgetTrackedKeys();
   while (FreeDeferred(1 << 20)) {
   }
   for (Database* database : databases_) delete database;
@@ -397,6 +399,12 @@ void Keyspace::Flush(int db_index, bool lazy) {
   UpdateCounters(database);
 }
 
+void Keyspace::ForgetTrackedKeys() {
+  deferred_objects_ += tracking_.Retire();
+  counters_->lazyfree_pending_objects.Set(deferred_objects_);
+  PublishMemory();
+}
+
 void Keyspace::SwapDatabases(int a, int b) {
   if (a == b) return;
   std::swap(databases_[static_cast<size_t>(a)], databases_[static_cast<size_t>(b)]);
@@ -441,6 +449,11 @@ bool Keyspace::FreeDeferred(size_t max_objects) {
     });
     if (!more) deferred_tables_.pop_front();
   }
+  while (work < max_objects && tracking_.has_retired()) {
+    const size_t freed = tracking_.FreeRetired(max_objects - work);
+    work += freed;
+    deferred_objects_ -= freed;
+  }
   counters_->lazyfree_pending_objects.Set(deferred_objects_);
   counters_->used_memory.Set(heap_.used_bytes());
   return has_deferred_frees();
@@ -484,6 +497,7 @@ void Keyspace::Touch(Entry* entry, const AccessClock& clock, uint32_t random) {
 }
 
 void Keyspace::Validate() {
+  tracking_.Validate();
   for (int i = 0; i < database_count(); i++) {
     Database& database = db(i);
     database.table.Validate();

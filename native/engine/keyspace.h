@@ -9,7 +9,8 @@
 //      have one (so that expiry cycles find what may expire without touching the rest);
 //   2. db(i).expires == number of entries of db(i) with an expiry; db(i).field_expires == number of
 //      entries with fields that expire;
-//   3. heap().used_bytes() == bytes of all entries, values and tables, deferred frees included.
+//   3. heap().used_bytes() == bytes of all entries, values and tables, tracked keys and deferred frees
+//      included.
 //
 // Handles (Table::Position) are valid until the next insert or erase in the same table; functions that
 // may move an entry take the handle by reference or return a new one.
@@ -29,6 +30,7 @@
 #include "engine/counters.h"
 #include "engine/entry.h"
 #include "engine/interests.h"
+#include "engine/tracking_table.h"
 
 namespace sherd::engine {
 
@@ -170,7 +172,9 @@ class alignas(128) Keyspace {
 
   // ---- Deferred frees ----
 
-  bool has_deferred_frees() const { return !deferred_tables_.empty() || !deferred_values_.empty(); }
+  bool has_deferred_frees() const {
+    return !deferred_tables_.empty() || !deferred_values_.empty() || tracking_.has_retired();
+  }
   size_t deferred_free_objects() const { return deferred_objects_; }
   /// Frees up to `max_objects` entries of detached tables and values. Returns false when none are left.
   bool FreeDeferred(size_t max_objects);
@@ -181,6 +185,10 @@ class alignas(128) Keyspace {
 
   /// Clients that watch keys of a database or wait for them.
   Interests& interests(int db) { return interests_[static_cast<size_t>(db)]; }
+  /// Clients that may have keys of this shard in caches of their own.
+  TrackingTable& tracking() { return tracking_; }
+  /// Empties it; a large one is freed in slices.
+  void ForgetTrackedKeys();
   /// Whether anybody wants to know that a key of this shard has changed.
   bool has_interests() const { return interest_keys_ != 0; }
 
@@ -216,13 +224,14 @@ class alignas(128) Keyspace {
 
   ShardId id_;
   uint8_t epoch_ = 0;
-  uint32_t interest_keys_ = 0;  // of all databases
+  uint32_t interest_keys_ = 0;  // of all databases, and one for tracked keys
   const std::atomic<uint32_t>* initial_clock_;
   SlabHeap heap_;
   // Plain pointers: SWAPDB exchanges them, and a thread that prefetches without the lease must never see
   // the null that moving a unique_ptr leaves for a moment.
   std::vector<Database*> databases_;
   std::vector<Interests> interests_;
+  TrackingTable tracking_;
   ShardCounters* counters_;
   DatabaseCounters* database_counters_;
   std::deque<std::unique_ptr<Table>> deferred_tables_;

@@ -57,6 +57,7 @@ class Option {
   X(zset_max_listpack_value, "zset-max-listpack-value", 64)                                          \
   X(stream_node_max_bytes, "stream-node-max-bytes", 4096)                                            \
   X(stream_node_max_entries, "stream-node-max-entries", 100)                                         \
+  X(tracking_table_max_keys, "tracking-table-max-keys", 1000000)                                     \
   X(rdb_compat_version, "rdb-compat-version", 11)
 // clang-format on
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace sherd::engine {
 
@@ -15,6 +16,22 @@ class Subscriptions;
 class Transaction;
 
 enum class ReplyMode : uint8_t { kOn, kOff, kSkipNext, kSkipping };
+
+/// How CLIENT TRACKING is set: bits of Session::tracking. Changed by tracking.h's functions.
+enum TrackingFlag : uint8_t {
+  kTrackingOn = 1,
+  kTrackingBcast = 2,
+  kTrackingOptIn = 4,
+  kTrackingOptOut = 8,
+  kTrackingNoLoop = 16,
+  kTrackingCaching = 32,  // CLIENT CACHING has been given for the next command
+  kTrackingBroken = 64,   // the client that messages are redirected to has gone
+};
+
+struct TrackingDetails {
+  uint64_t redirect_id = 0;           // 0: none
+  std::vector<std::string> prefixes;  // BCAST: ascending; "" stands for all keys
+};
 
 struct Session {
   Session();
@@ -31,6 +48,9 @@ struct Session {
   bool is_unix_socket = false;
   bool is_loopback = false;          // peer address is local (protected mode, enable-debug-command local)
   ReplyMode reply_mode = ReplyMode::kOn;
+  uint8_t tracking = 0;              // TrackingFlag
+  uint64_t tracker = 0;              // under which commands enter the keys they read; 0: they do not
+  std::unique_ptr<TrackingDetails> tracking_details;  // while tracking is on
   int64_t created_ms = 0;            // wall clock
   int64_t last_active_ms = 0;
   bool in_multi = false;             // between MULTI and EXEC or DISCARD

@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ring/inbox.h"
@@ -23,6 +24,7 @@ class OutputBuffer;
 
 namespace sherd::engine {
 
+class WorkerTracking;
 struct Session;
 struct WorkerCounters;
 using WorkerId = uint16_t;
@@ -45,6 +47,8 @@ class WorkerPort {
   virtual WorkerId index() const = 0;
   /// CLIENT PAUSE is over: what it held back may run.
   virtual void LookAtPostponed() = 0;
+  /// Which of this worker's clients track keys.
+  virtual WorkerTracking& tracking() = 0;
 
  protected:
   ~WorkerPort() = default;
@@ -90,6 +94,11 @@ struct ThreadState {
   WorkerId worker = 0;                 // the number under which it takes leases
   /// Keys to look at when the command has run and before its leases are given up, in order, each once.
   std::vector<ReadyKey> ready_keys;
+  /// The client (as a Tracker) of the queued command that is running, 0 for one that is run in place by its
+  /// client's worker. What the command sets off for that client must come behind its answer, which is a
+  /// message itself: it is put aside here, and posted when the answer has been.
+  uint64_t answering = 0;
+  std::vector<std::pair<WorkerId, Message*>> behind_answer;
 };
 
 /// Of the calling thread: set by whoever runs commands on it; else an empty one.

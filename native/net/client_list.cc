@@ -27,6 +27,9 @@ std::string FlagsOf(const Connection& connection) {
   if (session.is_subscriber) flags += 'P';
   if (session.in_multi) flags += 'x';
   if (connection.blocked != nullptr || connection.is_postponed) flags += 'b';
+  if ((session.tracking & engine::kTrackingOn) != 0) flags += 't';
+  if ((session.tracking & engine::kTrackingBroken) != 0) flags += 'R';
+  if ((session.tracking & engine::kTrackingBcast) != 0) flags += 'B';
   if (session.transaction != nullptr && session.transaction->is_dirty()) flags += 'd';
   if (session.close_after_reply) flags += 'c';
   if (session.is_unix_socket) flags += 'U';
@@ -87,7 +90,8 @@ void DescribeConnection(const Connection& connection, int64_t now_ms, std::strin
   AppendField(line, "cmd", session.last_command == nullptr ? "NULL" : session.last_command);
   // The only user there is, whether or not it has authenticated.
   AppendField(line, "user", "default");
-  AppendField(line, "redir", int64_t{-1});
+  const bool is_tracking = (session.tracking & engine::kTrackingOn) != 0;
+  AppendField(line, "redir", is_tracking ? static_cast<int64_t>(session.tracking_details->redirect_id) : -1);
   AppendField(line, "resp", session.resp);
   AppendField(line, "lib-name", session.library_name);
   AppendField(line, "lib-ver", session.library_version);

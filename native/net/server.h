@@ -68,6 +68,7 @@ struct QueuedRequest final : shard::Request, engine::Waiter, engine::Message {
   int db = 0;
   int resp = 2;
   bool no_touch = false;
+  engine::Tracker tracker = 0;  // see CommandContext
   uint64_t client_id = 0;
   Connection* connection = nullptr;
   std::string bytes;                    // arguments, back to back
@@ -215,6 +216,8 @@ class Server final : public shard::Executor, public engine::PostOffice {
   void ExecuteCommand(QueuedRequest* request, engine::WorkerId self);
   void ExecuteCleanup(QueuedRequest* request);
   void FillContext(QueuedRequest* request, engine::CommandContext* ctx, engine::WorkerId self);
+  void RunRequest(QueuedRequest* request, engine::CommandContext* ctx, engine::ThreadState& thread);
+  void PostBehindAnswer(engine::ThreadState& thread, size_t first);
   ListenResult AddListener(std::unique_ptr<Listener> listener);
 
   engine::Engine engine_;

@@ -117,14 +117,17 @@ void Server::Serve(QueuedRequest* request, engine::WorkerId self) {
   FillContext(request, &ctx, self);
   ctx.block = &request->block;
   ctx.is_retry = true;
-  uint64_t tick = CycleClock::Now();
-  RunCommand(ctx, request->handler, &tick);
+  engine::ThreadState& thread = engine::ThisThread();
+  const size_t first_behind = thread.behind_answer.size();
+  RunRequest(request, &ctx, thread);
   if (!request->block.is_set) {
     request->Finish();
     UnlinkHeld(request);
     request->outcome = QueuedRequest::Outcome::kAnswered;
-    return Post(request->origin, request);
+    Post(request->origin, request);
+    return PostBehindAnswer(thread, first_behind);
   }
+  PostBehindAnswer(thread, first_behind);
   request->block.is_set = false;
   request->block.rewrites.clear();
   // The gate lets nobody in who lacks what waiters need, but for what it cannot foresee.

@@ -25,7 +25,7 @@ constexpr uint64_t kTagTimer = 3;
 
 SpecialCommands FindSpecialCommands() {
   const auto id = [](std::string_view name) { return FindCommand(name)->id; };
-  return {id("debug"), id("exec"), id("unwatch"), id("watch"), id("reset"),
+  return {id("client"), id("debug"), id("exec"), id("unwatch"), id("watch"), id("reset"),
           {id("multi"), id("watch"), id("quit"), id("reset")},
           {id("subscribe"), id("unsubscribe"), id("psubscribe"), id("punsubscribe"), id("ssubscribe"),
            id("sunsubscribe"), id("ping"), id("quit"), id("reset")}};
@@ -39,6 +39,7 @@ Worker::Worker(Server* server, engine::WorkerId index)
       index_(index),
       counters_(server->engine().worker_counters(index)),
       ids_(FindSpecialCommands()),
+      tracking_(&engine_.tracking, index, &counters_),
       read_buffer_(new char[kReadBytes]),
       scratch_(new char[kScratchBytes]) {
   epoll_fd_ = epoll_create1(EPOLL_CLOEXEC);
@@ -229,6 +230,7 @@ void Worker::ServeLists() {
     for (ControlCall& call : calls) on_control_(std::move(call));
   }
   DrainInbox();
+  tracking_.SendCollected(*this);
   FlushPushed();
   if (__builtin_expect(must_evict_, 0)) EvictClients();
   for (const auto& [level, text] : log_lines_) {

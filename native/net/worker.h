@@ -28,6 +28,7 @@
 
 #include "engine/command_context.h"
 #include "engine/handlers.h"
+#include "engine/tracking.h"
 #include "net/connection.h"
 #include "net/server.h"
 
@@ -61,7 +62,7 @@ struct ClientFilter {
 
 /// Commands that the worker itself knows by name.
 struct SpecialCommands {
-  CommandId debug, exec, unwatch, watch, reset;
+  CommandId client, debug, exec, unwatch, watch, reset;
   std::array<CommandId, 4> immediate;   // what MULTI does not queue beside EXEC and DISCARD
   std::array<CommandId, 9> subscriber;  // what a RESP2 client that listens may call
 };
@@ -136,6 +137,7 @@ class Worker final : public engine::WorkerPort {
   /// Another worker has found that the clients hold too much memory, and that the largest are here.
   void EvictLater();
   void Drain() override { DrainInboxOnce(); }
+  engine::WorkerTracking& tracking() override { return tracking_; }
   void PollLater(engine::ShardId shard) { shards_to_poll_.push_back(shard); }
   /// Fills what all commands of this worker share.
   void PrepareContext(engine::CommandContext* ctx);
@@ -262,6 +264,10 @@ class Worker final : public engine::WorkerPort {
   bool TakeLease(engine::ShardId shard);
   bool BeginReply(Connection* connection);
   void EndReply(Connection* connection, bool is_covered);
+  void EndCachingAfter(Connection* connection, const ParsedCommand& command);
+  void EndCaching(engine::Session* session) {
+    if ((session->tracking & engine::kTrackingCaching) != 0) engine::SetCaching(session, &tracking_, false);
+  }
 
   // ---- Clients as a whole (worker_clients.cc) ----
   void Account(Connection* connection);
@@ -331,6 +337,7 @@ class Worker final : public engine::WorkerPort {
   std::vector<engine::WorkerId> bells_to_ring_;
   engine::BlockRequest block_;                // of the command under way
   engine::ThreadState thread_;
+  engine::WorkerTracking tracking_;
   std::vector<engine::ShardId> shards_to_poll_;
 
   // Control commands under way.

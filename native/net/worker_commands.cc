@@ -86,6 +86,10 @@ Worker::WindowEnd Worker::RunWindow(Connection* connection) {
   const bool was_authenticated = connection->session.authenticated;
   for (size_t i = 0; i < window_.size(); i++) {
     const Outcome outcome = RunParsed(connection, window_[i]);
+    if (__builtin_expect((connection->session.tracking & engine::kTrackingCaching) != 0, 0) &&
+        outcome != Outcome::kPostponed) {
+      EndCachingAfter(connection, window_[i]);
+    }
     if (outcome == Outcome::kClose) return {outcome, 0, false};
     if (outcome == Outcome::kParked) {
       connection->parser.Reset();
@@ -128,6 +132,10 @@ size_t Worker::ParseWindow(Connection* connection, std::string_view input, resp:
     offset += connection->parser.consumed();
     if (*status == resp::ParseStatus::kEmpty) continue;
     AddToWindow(connection->parser.args(), offset, connection->session.db);
+    const ParsedCommand& added = window_.back();
+    if (__builtin_expect(connection->session.tracker != 0, 0) && added.has_key) {
+      engine_.keyspace(added.key.shard).tracking().PrefetchBucket(added.key.hash);
+    }
     // Unquoted inline arguments live in the parser until its next command.
     if (rest[0] != '*') break;
   }
@@ -159,6 +167,10 @@ void Worker::PrefetchEntries(const Connection& connection) {
   const int db = connection.session.db;
   for (const ParsedCommand& command : window_) {
     if (command.has_key) engine_.keyspace(command.key.shard).db(db).table.PrefetchEntry(command.key.hash);
+  }
+  if (__builtin_expect(connection.session.tracker == 0, 1)) return;
+  for (const ParsedCommand& command : window_) {
+    if (command.has_key) engine_.keyspace(command.key.shard).tracking().PrefetchKey(command.key.hash);
   }
 }
 
@@ -315,6 +327,18 @@ void Worker::EndReply(Connection* connection, bool is_covered) {
   if (session.reply_mode == engine::ReplyMode::kSkipping) session.reply_mode = engine::ReplyMode::kOn;
 }
 
+// ---- CLIENT CACHING ----
+
+/// What CLIENT CACHING said was for the command that has just run, unless that was one of CLIENT's, or only
+/// begins or continues a transaction, for the whole of which it is said.
+void Worker::EndCachingAfter(Connection* connection, const ParsedCommand& command) {
+  engine::Session& session = connection->session;
+  if (session.in_multi) return;
+  const bool is_client = command.spec != nullptr && command.spec->id == ids_.client && command.arg_count > 1 &&
+                         FindSubcommand(*command.spec, args_[command.first_arg + 1]) != nullptr;
+  if (!is_client) EndCaching(&session);
+}
+
 // ---- Where a command runs ----
 
 Worker::Outcome Worker::Dispatch(Connection* connection, const CommandSpec* spec,
@@ -395,6 +419,7 @@ Worker::Outcome Worker::RunHere(Connection* connection, const CommandSpec* spec,
   ctx.keys = keys;
   ctx.db = connection->session.db;
   ctx.no_touch = connection->session.no_touch;
+  ctx.tracker = connection->session.tracker;
   ctx.client_id = connection->session.id;
   ctx.large_argument = &large_argument_;
   ctx.transaction = connection->session.transaction.get();

@@ -42,6 +42,7 @@ void Worker::RefreshClock() {
 
 void Worker::Cron() {
   if (!is_running_ || engine_.cron_paused.load(std::memory_order_relaxed)) return;
+  engine::SetThisThread(&thread_);
   RefreshClock();
   engine_.EndPause(now_ms_);
   counters_.heartbeat.Increment();
@@ -210,6 +211,7 @@ void Worker::UpdateShardCounters(engine::ShardId shard) {
   for (int db = 0; db < engine_.database_count(); db++) table_bytes += space.db(db).table.memory();
   counters.mapped_memory.Set(space.heap().mapped_bytes());
   counters.table_memory.Set(table_bytes);
+  if (!space.tracking().empty()) engine::LimitTracking(engine_, space);
   counters.used_memory.Set(space.heap().used_bytes());
   server_->leases().Release(shard, index_);
 }

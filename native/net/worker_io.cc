@@ -182,6 +182,7 @@ void Worker::Close(Connection* connection) {
   connection->is_listed = false;
   server_->RemoveClient(connection->session.id);
   if (connection->is_postponed) ForgetPostponed(connection);
+  engine::StopTracking(&connection->session, &tracking_);
   close(connection->session.fd);           // leaves the epoll set by itself
   connection->session.fd = -1;
   connections_[connection->index] = connections_.back();

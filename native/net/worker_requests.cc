@@ -28,6 +28,7 @@ QueuedRequest* Worker::MakeRequest(Connection* connection, const CommandSpec* sp
   request->db = connection->session.db;
   request->resp = connection->session.resp;
   request->no_touch = connection->session.no_touch;
+  request->tracker = connection->session.tracker;
   request->client_id = connection->session.id;
   request->transaction = connection->session.transaction.get();
   request->connection = connection;
@@ -388,6 +389,7 @@ void Worker::FinishTransaction(Connection* connection, const CommandSpec& spec) 
   if (spec.id == ids_.unwatch || session.transaction == nullptr) return;
   session.in_multi = false;
   session.transaction->Reset();
+  EndCaching(&session);
   ReleasePushes(connection);
 }
 
@@ -452,6 +454,7 @@ void Worker::FillHole(Connection* connection, std::string&& answer) {
   connection->waits_for_answer = false;
   connection->session.in_multi = false;
   connection->session.transaction->Reset();
+  EndCaching(&connection->session);
   ReleasePushes(connection);
   ResumeLater(connection);
 }

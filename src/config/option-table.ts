@@ -237,7 +237,7 @@ const ENGINE_OPTIONS_ROWS: readonly OptionRow[] = [
   memory('hll-sparse-max-bytes', 0n, MAX_INT64, 3000, { by: 'engine' }),
   memory('stream-node-max-bytes', 0n, MAX_INT64, 4096, { by: 'engine' }),
   integer('stream-node-max-entries', 0n, MAX_INT64, 100, { by: 'engine' }),
-  integer('tracking-table-max-keys', 0n, MAX_INT64, 1000000, { not: 'client-side caching does not exist yet' }),
+  integer('tracking-table-max-keys', 0n, MAX_INT64, 1000000, { by: 'engine' }),
   parsed('notify-keyspace-events', false, special.parseNotifyKeyspaceEvents, '', { by: 'engine' }),
   integer('busy-reply-threshold', 0n, MAX_INT64, 5000, { alias: 'lua-time-limit', not: SCRIPTING }),
 ];
