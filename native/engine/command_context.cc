@@ -169,6 +169,12 @@ void CommandContext::SignalModifiedIn(int db_index, const Key& key) {
   if (__builtin_expect(engine.HasListeners(space), 0)) KeyChanged(engine, db_index, key, client_id);
 }
 
+void CommandContext::WakeWaiters(const Key& key) {
+  Keyspace& space = keyspace(key);
+  if (!space.has_interests()) return;
+  if (KeyInterest* interest = space.interests(db).Find(key.name)) MarkReady(db, key, interest);
+}
+
 void CommandContext::SignalFlushed(int db_index) {
   InvalidateAll(engine);
   for (int shard = 0; shard < engine.shard_count(); shard++) {

@@ -161,14 +161,13 @@ Worker::Unblock Worker::UnblockClient(uint64_t client_id, bool with_error) {
   Connection* connection = server_->FindConnection(client_id, index_);
   if (connection == nullptr || connection->blocked == nullptr) return Unblock::kWasNotBlocked;
   QueuedRequest* request = connection->blocked;
-  if (!request->TryCancelWaiting()) {
-    // acquire: nothing is read on the strength of it but the state itself.
-    const bool is_served = request->state.load(std::memory_order_acquire) == engine::WaitState::kDone;
-    // Its answer is under way: it does not wait any more.
-    return is_served ? Unblock::kWasNotBlocked : Unblock::kBusy;
-  }
+  using TakenBack = engine::Waiter::TakenBack;
+  const TakenBack taken_back = request->TryTakeBack();
+  // Its answer is under way: it does not wait any more.
+  if (taken_back == TakenBack::kTooLate) return Unblock::kWasNotBlocked;
+  if (taken_back == TakenBack::kNotYet) return Unblock::kBusy;
   request->unblocked_with_error = with_error;
-  FinishCancelled(connection);
+  if (taken_back == TakenBack::kTaken) FinishCancelled(connection);
   server_->mesh().bell(index_).Ring();
   return Unblock::kUnblocked;
 }

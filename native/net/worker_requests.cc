@@ -4,7 +4,6 @@
 // See server.h for the life of a request. What comes home is delivered by DrainInbox, which may be in the
 // middle of a batch: so here replies are appended and lists are filled, and whatever executes commands or
 // touches leases (prepared_, to_resume_) has its turn in ServeLists.
-#include <sched.h>
 #include <sys/timerfd.h>
 
 #include <algorithm>
@@ -265,12 +264,7 @@ void Worker::StopWaiting(Connection* connection, QueuedRequest* request) {
 /// Takes the connection's waiting command back: its time is over, or its client is gone. If somebody
 /// serves it just now it comes home by itself.
 void Worker::CancelWaiting(Connection* connection) {
-  QueuedRequest* request = connection->blocked;
-  // The notice of another thread comes before that has linked the request: a matter of instructions. To be
-  // cancelled it must be linked, or nobody would ever take it back.
-  // acquire: what it has been linked to is seen.
-  while (request->state.load(std::memory_order_acquire) == engine::WaitState::kRunning) sched_yield();
-  if (request->TryCancel()) FinishCancelled(connection);
+  if (connection->blocked->TryCancel()) FinishCancelled(connection);
 }
 
 /// Answers a connection whose waiting command has been taken back, or buries it.
