@@ -269,6 +269,7 @@ Napi::Value SetOption(const Napi::CallbackInfo& info) {
   } else {
     option->Set(info[2].As<Napi::Number>().Int64Value());
   }
+  if (option == &engine.options().notify_flags) engine.ApplyNotifyFlags();
   return env.Undefined();
 }
 
@@ -399,6 +400,8 @@ net::ClientFilter FilterArgument(const Napi::Object& object) {
   if (max_age.IsBigInt()) filter.max_age_sec = max_age.As<Napi::BigInt>().Int64Value(&lossless);
   const Napi::Value skip = object.Get("skipId");
   if (skip.IsBigInt()) filter.skip_id = skip.As<Napi::BigInt>().Uint64Value(&lossless);
+  const Napi::Value caller = object.Get("callerId");
+  if (caller.IsBigInt()) filter.caller_id = caller.As<Napi::BigInt>().Uint64Value(&lossless);
   return filter;
 }
 
@@ -413,6 +416,14 @@ Napi::Value KillClients(const Napi::CallbackInfo& info) {
   net::Worker* worker = WorkerOf(info);
   if (worker == nullptr) return info.Env().Undefined();
   return Napi::Number::New(info.Env(), worker->KillClients(FilterArgument(info[1].As<Napi::Object>())));
+}
+
+Napi::Value UnblockClient(const Napi::CallbackInfo& info) {
+  net::Worker* worker = WorkerOf(info);
+  if (worker == nullptr) return info.Env().Undefined();
+  bool lossless;
+  const uint64_t id = info[1].As<Napi::BigInt>().Uint64Value(&lossless);
+  return Napi::Boolean::New(info.Env(), worker->UnblockClient(id, info[2].As<Napi::Boolean>()));
 }
 
 Napi::Value Crash(const Napi::CallbackInfo& info) {
@@ -446,6 +457,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   add("replyControl", ReplyControl);
   add("listClients", ListClients);
   add("killClients", KillClients);
+  add("unblockClient", UnblockClient);
   add("crash", Crash);
   return exports;
 }

@@ -23,6 +23,7 @@
 #include "commands/families.h"
 #include "commands/help.h"
 #include "engine/command_context.h"
+#include "engine/pubsub.h"
 #include "engine/tracking.h"
 
 namespace sherd {
@@ -57,7 +58,16 @@ bool IsPrintableWord(std::string_view text) {
 
 // ---- Liveness ----
 
+// A subscriber that speaks RESP2 expects messages, so PING's answer looks like one.
+void PingSubscriber(CommandContext& ctx) {
+  ctx.reply.Array(2);
+  ctx.reply.Bulk("pong");
+  ctx.reply.Bulk(ctx.args.size() == 2 ? ctx.args[1] : std::string_view());
+}
+
 void CmdPing(CommandContext& ctx) {
+  const Session& session = SessionOf(ctx);
+  if (session.is_subscriber && session.resp == 2 && ctx.args.size() <= 2) return PingSubscriber(ctx);
   if (ctx.args.size() == 1) return ctx.reply.SimpleString("PONG");
   if (ctx.args.size() == 2) return ctx.reply.Bulk(ctx.args[1]);
   ctx.reply.Error("ERR wrong number of arguments for 'ping' command");
@@ -205,6 +215,12 @@ void CmdHello(CommandContext& ctx) {
 // Back to how the connection was accepted. The library's name and version stay: the library does.
 void CmdReset(CommandContext& ctx) {
   Session& session = SessionOf(ctx);
+  if (session.is_monitor) ctx.engine.monitors.Remove(ctx.worker, &session);
+  session.is_monitor = false;
+  if (session.is_subscriber) {
+    UnsubscribeAll(&ctx.engine.pubsub(), &session);
+    ctx.reply.KeepWritten();
+  }
   session.db = 0;
   session.resp = 2;
   session.name.clear();
@@ -259,7 +275,10 @@ void CmdClientSetInfo(CommandContext& ctx) {
 void CmdClientInfo(CommandContext& ctx) {
   CHECK_MSG(client_describer != nullptr, "the network layer has not brought its function");
   std::string line;
-  client_describer(SessionOf(ctx), &line);
+  Session& session = SessionOf(ctx);
+  for (const std::string_view arg : ctx.args) session.argument_bytes += arg.size();
+  client_describer(session, &line);
+  session.argument_bytes = 0;
   ctx.reply.Verbatim(line.append("\n"), "txt");
 }
 
@@ -292,11 +311,11 @@ void CmdClientNoTouch(CommandContext& ctx) { SetSwitch(ctx, &SessionOf(ctx).no_t
 void CmdClientHelp(CommandContext& ctx) {
   static constexpr std::string_view kLines[] = {
       "CACHING (YES|NO)",
-      "    Track the keys of the next command, or do not (see TRACKING, OPTIN and OPTOUT).",
+      "    Track, or do not track, the keys of the next command (modes OPTIN and OPTOUT).",
+      "GETREDIR",
+      "    Tell the number of the connection that gets our invalidations.",
       "GETNAME",
       "    Tell the name of this connection.",
-      "GETREDIR",
-      "    Tell the number of the connection that invalidations are sent to instead of this one.",
       "ID",
       "    Tell the number of this connection.",
       "INFO",
@@ -317,40 +336,37 @@ void CmdClientHelp(CommandContext& ctx) {
       "      Spare the connection that asks (the default) or not.",
       "    * ID <client-id>",
       "      They have this number.",
+      "    * MAXAGE <seconds>",
+      "      They are at least this old.",
       "LIST [options ...]",
       "    Describe connections, one in a line. Options:",
       "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
       "      Those of this kind.",
       "    * ID <client-id> [<client-id> [...]]",
       "      Those with these numbers.",
-      "NO-EVICT (ON|OFF)",
-      "    Spare this connection when memory for connections runs short.",
-      "NO-TOUCH (ON|OFF)",
-      "    Keep commands of this connection out of the keys' LRU and LFU clocks.",
+      "UNPAUSE",
+      "    Let run again what PAUSE holds back.",
+      "PAUSE <timeout> [WRITE|ALL]",
+      "    Hold back all commands, or those that write, for some milliseconds.",
       "REPLY (ON|OFF|SKIP)",
       "    Switch replies to this connection on or off, or leave out the next one.",
+      "SETNAME <name>",
+      "    Name this connection.",
       "SETINFO <option> <value>",
       "    Record a fact about the client library. Options:",
       "    * LIB-NAME: its name.",
       "    * LIB-VER: its version.",
-      "SETNAME <name>",
-      "    Name this connection.",
-      "TRACKING (ON|OFF) [options ...]",
-      "    Send an invalidation when a key changes that this connection has read, or stop it. Options:",
-      "    * REDIRECT <client-id>",
-      "      Send them to this connection instead.",
-      "    * BCAST",
-      "      Send them for all keys, whether read or not.",
-      "    * PREFIX <prefix>",
-      "      With BCAST: only for keys that begin so. May be given several times.",
-      "    * OPTIN",
-      "      Track only what is read by commands that follow CLIENT CACHING YES.",
-      "    * OPTOUT",
-      "      Track all but what is read by commands that follow CLIENT CACHING NO.",
-      "    * NOLOOP",
-      "      Leave out what this connection changes itself.",
+      "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+      "    End the waiting of another connection, as if its time was over or with an error.",
+      "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
+      "         [OPTIN] [OPTOUT] [NOLOOP]",
+      "    Switch invalidations for a cache on this connection's side on or off.",
       "TRACKINGINFO",
-      "    Tell how TRACKING is set for this connection.",
+      "    Describe how keys are tracked for this connection.",
+      "NO-EVICT (ON|OFF)",
+      "    Spare this connection when memory for connections runs short.",
+      "NO-TOUCH (ON|OFF)",
+      "    Keep commands of this connection out of the keys' LRU and LFU clocks.",
   };
   ReplyHelp(ctx.reply, "CLIENT", kLines);
 }

@@ -21,21 +21,18 @@
 #include "base/numbers.h"
 #include "base/strings.h"
 #include "commands/families.h"
+#include "commands/list_moves.h"
 #include "engine/command_context.h"
 #include "engine/list_value.h"
-#include "resp/reply_builder.h"
 
 namespace sherd {
 namespace {
 
-using ds::Listpack;
 using ds::PackedValue;
 using engine::CommandContext;
-using engine::Encoding;
 using engine::Entry;
 using engine::Handle;
 using engine::HandlerRow;
-using engine::IntegerText;
 using engine::Key;
 using engine::ListEnd;
 using engine::ListLimits;
@@ -47,9 +44,6 @@ constexpr std::string_view kNotNegatable =
 constexpr std::string_view kRankZero =
     "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to "
     "start from the end of the list";
-
-const char* PushEvent(ListEnd end) { return end == ListEnd::kHead ? "lpush" : "rpush"; }
-const char* PopEvent(ListEnd end) { return end == ListEnd::kHead ? "lpop" : "rpop"; }
 
 // ---- Parsing ----
 
@@ -65,27 +59,9 @@ bool ParseAtLeast(CommandContext& ctx, size_t index, int64_t low, int64_t* value
   return ctx.ParseIntegerIn(index, low, std::numeric_limits<int64_t>::max(), value, error);
 }
 
-// LEFT or RIGHT.
-bool ParseEnd(CommandContext& ctx, size_t index, ListEnd* end) {
-  if (ctx.ArgIs(index, "left")) {
-    *end = ListEnd::kHead;
-  } else if (ctx.ArgIs(index, "right")) {
-    *end = ListEnd::kTail;
-  } else {
-    ctx.reply.Error(errors::kSyntax);
-    return false;
-  }
-  return true;
-}
-
-struct Range {
-  size_t start = 0;
-  size_t count = 0;
-};
-
 // What start and stop, both inclusive and counted from the end when negative, mean in a list of this
 // length.
-Range Resolve(int64_t start, int64_t stop, size_t length) {
+ListRange Resolve(int64_t start, int64_t stop, size_t length) {
   const auto size = static_cast<int64_t>(length);
   if (start < 0) start = std::max<int64_t>(start + size, 0);
   if (stop < 0) stop += size;
@@ -100,54 +76,6 @@ bool ResolveIndex(int64_t index, size_t length, size_t* resolved) {
   if (index < 0) index += size;
   *resolved = static_cast<size_t>(index);
   return index >= 0 && index < size;
-}
-
-// ---- Replying and reporting ----
-
-void ReplyElement(CommandContext& ctx, PackedValue value) {
-  if (value.is_integer()) return ctx.reply.BulkInteger(value.integer);
-  ctx.reply.Bulk({value.text, value.size});
-}
-
-// The elements of a range as an array, from its other end when `is_backward`.
-void ReplyRange(CommandContext& ctx, const Entry& entry, Range range, bool is_backward) {
-  ctx.reply.Array(range.count);
-  if (range.count == 0) return;
-  resp::BulkWriter writer(ctx.reply);
-  const auto add = [&writer](PackedValue value) {
-    if (value.is_integer()) {
-      writer.AddInteger(value.integer);
-    } else {
-      writer.Add({value.text, value.size});
-    }
-    return true;
-  };
-  if (is_backward) {
-    engine::VisitListBackward(entry, range.start + range.count - 1, range.count, add);
-  } else {
-    engine::VisitList(entry, range.start, range.count, add);
-  }
-}
-
-// What every removal of `count` elements reports; the list shrinks its encoding, or is deleted.
-void ReportRemoved(CommandContext& ctx, const Key& key, Handle handle, const char* event, size_t count) {
-  ctx.Notify(engine::kEventList, event, key);
-  if (engine::ListLength(*handle.entry()) == 0) {
-    ctx.Delete(key, handle, false);
-    ctx.Notify(engine::kEventGeneric, "del", key);
-  } else {
-    engine::ShrinkList(ctx.heap(key), *handle.entry(), ListLimits::Of(ctx.options()));
-  }
-  ctx.SignalModified(key);
-  ctx.AddDirty(static_cast<int64_t>(count));
-}
-
-// An empty list under a name that does not exist. It must not stay empty.
-Handle CreateList(CommandContext& ctx, const Key& key) {
-  const Listpack pack = Listpack::Create(ctx.heap(key));
-  const Handle handle = ctx.SetValue(key, {}, Type::kList, Encoding::kListPack, pack.data());
-  ctx.Notify(engine::kEventNew, "new", key);
-  return handle;
 }
 
 // ---- Pushes ----
@@ -171,7 +99,7 @@ void Push(CommandContext& ctx, ListEnd end, bool must_exist) {
   ctx.AddDirty(static_cast<int64_t>(texts.size()));
   ctx.reply.Integer(static_cast<int64_t>(engine::ListLength(entry)));
   ctx.SignalModified(key);
-  ctx.Notify(engine::kEventList, PushEvent(end), key);
+  ctx.Notify(engine::kEventList, ListPushEvent(end), key);
 }
 
 void CmdLPush(CommandContext& ctx) { Push(ctx, ListEnd::kHead, false); }
@@ -236,7 +164,7 @@ void CmdLIndex(CommandContext& ctx) {
   size_t at;
   if (!ResolveIndex(index, engine::ListLength(*handle.entry()), &at)) return ctx.reply.Null();
   engine::VisitList(*handle.entry(), at, 1, [&ctx](PackedValue value) {
-    ReplyElement(ctx, value);
+    ReplyListElement(ctx, value);
     return false;
   });
 }
@@ -249,7 +177,7 @@ void CmdLRange(CommandContext& ctx) {
   if (!ctx.FindRead(ctx.key(0), Type::kList, &handle)) return;
   if (!handle) return ctx.reply.EmptyArray();
   const Entry& entry = *handle.entry();
-  ReplyRange(ctx, entry, Resolve(start, stop, engine::ListLength(entry)), false);
+  ReplyListRange(ctx, entry, Resolve(start, stop, engine::ListLength(entry)), false);
 }
 
 // ---- LPOS ----
@@ -325,18 +253,6 @@ void CmdLPos(CommandContext& ctx) {
 
 // ---- Pops and removals ----
 
-// Replies with the elements of one end as an array, outermost first, and removes them.
-void OpPopRange(CommandContext& ctx, const Key& key, Handle handle, ListEnd end, size_t count) {
-  Entry& entry = ctx.Mutate(key, handle);
-  const size_t length = engine::ListLength(entry);
-  count = std::min(count, length);
-  const bool is_tail = end == ListEnd::kTail;
-  const size_t start = is_tail ? length - count : 0;
-  ReplyRange(ctx, entry, {start, count}, is_tail);
-  engine::EraseFromList(ctx.heap(key), entry, start, count);
-  ReportRemoved(ctx, key, handle, PopEvent(end), count);
-}
-
 void PopMany(CommandContext& ctx, ListEnd end) {
   if (ctx.args.size() > 3) {
     return ctx.reply.Error(std::string("ERR wrong number of arguments for '") + ctx.spec->full_name +
@@ -358,10 +274,7 @@ void Pop(CommandContext& ctx, ListEnd end) {
   Handle handle;
   if (!ctx.FindWrite(key, Type::kList, &handle)) return;
   if (!handle) return ctx.reply.Null();
-  Entry& entry = ctx.Mutate(key, handle);
-  ReplyElement(ctx, engine::PeekList(entry, end));
-  engine::PopFromList(ctx.heap(key), entry, end);
-  ReportRemoved(ctx, key, handle, PopEvent(end), 1);
+  OpPopElement(ctx, key, handle, end);
 }
 
 void CmdLPop(CommandContext& ctx) { Pop(ctx, ListEnd::kHead); }
@@ -379,7 +292,7 @@ void CmdLRem(CommandContext& ctx) {
   if (limit == 0) limit = ~size_t{0};
   const size_t removed =
       engine::EraseMatchesFromList(ctx.heap(key), ctx.Mutate(key, handle), ctx.args[3], limit, from);
-  if (removed > 0) ReportRemoved(ctx, key, handle, "lrem", removed);
+  if (removed > 0) ReportListRemoval(ctx, key, handle, "lrem", removed);
   ctx.reply.Integer(static_cast<int64_t>(removed));
 }
 
@@ -393,126 +306,41 @@ void CmdLTrim(CommandContext& ctx) {
   if (!handle) return ctx.reply.Ok();
   Entry& entry = ctx.Mutate(key, handle);
   const size_t length = engine::ListLength(entry);
-  const Range kept = Resolve(start, stop, length);
+  const ListRange kept = Resolve(start, stop, length);
   const size_t behind = kept.start + kept.count;
   if (behind < length) engine::EraseFromList(ctx.heap(key), entry, behind, length - behind);
   if (kept.start > 0) engine::EraseFromList(ctx.heap(key), entry, 0, kept.start);
   // Redis reports a trim that removes nothing as well, but does not replay it.
-  ReportRemoved(ctx, key, handle, "ltrim", length - kept.count);
+  ReportListRemoval(ctx, key, handle, "ltrim", length - kept.count);
   ctx.reply.Ok();
 }
 
 // ---- Moves ----
 
-// Pops and pushes within one list. The value is copied: its place goes before it is pushed.
-void OpRotate(CommandContext& ctx, const Key& key, Handle handle, ListEnd from, ListEnd to) {
-  Entry& entry = ctx.Mutate(key, handle);
-  char digits[kInt64CharsMax];
-  const PackedValue value = engine::PeekList(entry, from);
-  const std::string text(value.View(digits));
-  const bool is_counted = engine::IsPackedList(entry) || !value.is_integer();
-  engine::PopFromList(ctx.heap(key), entry, from);
-  engine::GrowList(ctx.heap(key), entry, ListLimits::Of(ctx.options()), is_counted ? text.size() : 0, 1);
-  const std::string_view texts[] = {text};
-  engine::PushToList(ctx.heap(key), entry, to, texts);
-  ctx.SignalModified(key);
-  ctx.Notify(engine::kEventList, PushEvent(to), key);
-  ctx.reply.Bulk(text);
-  ReportRemoved(ctx, key, handle, PopEvent(from), 1);
-}
-
-void OpMove(CommandContext& ctx, Handle source, ListEnd from, ListEnd to) {
-  const Key& source_key = ctx.key(0);
-  const Key& key = ctx.key(1);
-  // The value stays where it is while entries move: no handle of the source survives the table's change.
-  const bool was_packed = engine::IsPackedList(*source.entry());
-  const PackedValue value = engine::PeekList(*source.entry(), from);
-  Handle target;
-  if (!ctx.FindWrite(key, Type::kList, &target)) return;
-  if (!target) target = CreateList(ctx, key);
-
-  char digits[kInt64CharsMax];
-  const std::string_view texts[] = {value.View(digits)};
-  // Redis counts an integer that comes out of a quicklist with no bytes.
-  const size_t bytes = value.is_integer() && !was_packed ? 0 : texts[0].size();
-  Entry& entry = ctx.Mutate(key, target);
-  engine::GrowList(ctx.heap(key), entry, ListLimits::Of(ctx.options()), bytes, 1);
-  engine::PushToList(ctx.heap(key), entry, to, texts);
-  ctx.SignalModified(key);
-  ctx.Notify(engine::kEventList, PushEvent(to), key);
-  ctx.reply.Bulk(texts[0]);
-
-  source = ctx.keyspace(source_key).Find(ctx.db, source_key);
-  engine::PopFromList(ctx.heap(source_key), ctx.Mutate(source_key, source), from);
-  ReportRemoved(ctx, source_key, source, PopEvent(from), 1);
-}
-
 void Move(CommandContext& ctx, ListEnd from, ListEnd to) {
   Handle source;
   if (!ctx.FindWrite(ctx.key(0), Type::kList, &source)) return;
   if (!source) return ctx.reply.Null();
-  if (ctx.key(0).name == ctx.key(1).name) return OpRotate(ctx, ctx.key(0), source, from, to);
-  OpMove(ctx, source, from, to);
+  OpMoveElement(ctx, source, from, to);
 }
 
 void CmdLMove(CommandContext& ctx) {
   ListEnd from;
   ListEnd to;
-  if (ParseEnd(ctx, 3, &from) && ParseEnd(ctx, 4, &to)) Move(ctx, from, to);
+  if (ParseListEnd(ctx, 3, &from) && ParseListEnd(ctx, 4, &to)) Move(ctx, from, to);
 }
 
 void CmdRPopLPush(CommandContext& ctx) { Move(ctx, ListEnd::kTail, ListEnd::kHead); }
 
 // ---- LMPOP ----
 
-struct MultiPopOptions {
-  size_t keys = 0;
-  ListEnd end = ListEnd::kHead;
-  int64_t count = 1;
-};
-
-// numkeys key … LEFT|RIGHT [COUNT count]
-bool ParseMultiPop(CommandContext& ctx, MultiPopOptions* options) {
-  int64_t keys;
-  if (!ParseAtLeast(ctx, 1, 1, &keys, "ERR numkeys should be greater than 0")) return false;
-  const size_t words = ctx.args.size();
-  const size_t end_index = static_cast<uint64_t>(keys) < words ? static_cast<size_t>(keys) + 2 : words;
-  if (end_index >= words) {
-    ctx.reply.Error(errors::kSyntax);
-    return false;
-  }
-  options->keys = static_cast<size_t>(keys);
-  if (!ParseEnd(ctx, end_index, &options->end)) return false;
-  bool has_count = false;
-  for (size_t i = end_index + 1; i < words; i += 2) {
-    if (has_count || !ctx.ArgIs(i, "count") || i + 1 == words) {
-      ctx.reply.Error(errors::kSyntax);
-      return false;
-    }
-    has_count = true;
-    if (!ParseAtLeast(ctx, i + 1, 1, &options->count, "ERR count should be greater than 0")) return false;
-  }
-  return true;
-}
-
 void CmdLMPop(CommandContext& ctx) {
-  MultiPopOptions options;
-  if (!ParseMultiPop(ctx, &options)) return;
+  ListMultiPop options;
+  if (!ParseListMultiPop(ctx, 1, &options)) return;
   for (size_t i = 0; i < options.keys; i++) {
-    const Key& key = ctx.key(i);
     Handle handle;
-    if (!ctx.FindWrite(key, Type::kList, &handle)) return;
-    if (!handle) continue;
-    const size_t length = engine::ListLength(*handle.entry());
-    const size_t count = std::min(static_cast<size_t>(options.count), length);
-    ctx.reply.Array(2);
-    ctx.reply.Bulk(key.name);
-    OpPopRange(ctx, key, handle, options.end, count);
-    if (!ctx.is_propagating()) return;
-    IntegerText text;
-    ctx.Propagate({options.end == ListEnd::kHead ? "LPOP" : "RPOP", key.name,
-                   {text.bytes, FormatInt64(static_cast<int64_t>(count), text.bytes)}});
-    return;
+    if (!ctx.FindWrite(ctx.key(i), Type::kList, &handle)) return;
+    if (handle) return OpPopNamedRange(ctx, ctx.key(i), handle, options);
   }
   ctx.reply.NullArray();
 }

@@ -220,13 +220,16 @@ void CmdKeys(CommandContext& ctx) {
 }
 
 void CmdRandomKey(CommandContext& ctx) {
-  // Ends because each expired key that is met is deleted.
-  for (;;) {
+  // Ends because each expired key that is met is deleted; while CLIENT PAUSE forbids that, after so many
+  // tries with one that is expired, as in Redis.
+  constexpr int kTriesMax = 100;
+  for (int tries = 1;; tries++) {
     const Entry* entry = RandomEntry(ctx);
     if (entry == nullptr) return ctx.reply.Null();
     if (!entry->has_expiry() || entry->expiry_ms() >= ctx.now_ms)
       return ctx.reply.Bulk(entry->key());
     const std::string name(entry->key());
+    if (tries >= kTriesMax && ctx.engine.IsPaused(ctx.now_ms)) return ctx.reply.Bulk(name);
     ctx.LookupIn(ctx.db, ctx.engine.MakeKey(name), engine::kNoTouch | engine::kNoStats);
   }
 }

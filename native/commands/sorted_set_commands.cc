@@ -24,6 +24,7 @@
 #include "commands/collection_scan.h"
 #include "commands/families.h"
 #include "commands/sorted_set_arguments.h"
+#include "commands/sorted_set_pops.h"
 #include "engine/command_context.h"
 #include "engine/sorted_set_value.h"
 #include "engine/thread_random.h"
@@ -37,9 +38,7 @@ using engine::Encoding;
 using engine::Entry;
 using engine::Handle;
 using engine::HandlerRow;
-using engine::IntegerText;
 using engine::Key;
-using engine::RankRange;
 using engine::SortedSetLimits;
 using engine::ThreadRandom;
 using engine::Type;
@@ -250,20 +249,6 @@ void CmdZRem(CommandContext& ctx) {
   ctx.AddDirty(removed);
 }
 
-// Replies with `count` members from one end and removes them. Not for 0 of them.
-void OpPop(CommandContext& ctx, const Key& key, Handle handle, bool is_max, size_t count,
-           bool nests) {
-  const Entry& entry = *handle.entry();
-  const size_t length = engine::SortedSetLength(entry);
-  const RankRange range = {is_max ? length - count : 0, count};
-  engine::VisitRange(entry, range, is_max, [&](std::string_view member, double score) {
-    if (nests) ctx.reply.Array(2);
-    ctx.reply.Bulk(member);
-    ctx.reply.Double(score);
-  });
-  RemoveRanks(ctx, key, handle, range, is_max ? "zpopmax" : "zpopmin");
-}
-
 void Pop(CommandContext& ctx, bool is_max) {
   if (ctx.args.size() > 3) return ctx.reply.Error(errors::kSyntax);
   int64_t count = 1;
@@ -280,69 +265,19 @@ void Pop(CommandContext& ctx, bool is_max) {
   const size_t popped = static_cast<uint64_t>(count) < length ? static_cast<size_t>(count) : length;
   const bool nests = has_count && ctx.reply.resp() == 3;
   ctx.reply.Array(nests ? popped : 2 * popped);
-  OpPop(ctx, key, handle, is_max, popped, nests);
+  OpPopMembers(ctx, key, handle, is_max, popped, nests);
 }
 void CmdZPopMin(CommandContext& ctx) { Pop(ctx, false); }
 void CmdZPopMax(CommandContext& ctx) { Pop(ctx, true); }
 
-struct MultiPop {
-  size_t first_key = 0;
-  size_t keys = 0;
-  bool is_max = false;
-  int64_t count = 1;
-};
-
-bool ParseMultiPop(CommandContext& ctx, size_t numkeys_index, MultiPop* pop) {
-  constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
-  int64_t keys;
-  if (!ctx.ParseIntegerIn(numkeys_index, 1, kMax, &keys, "ERR numkeys should be greater than 0")) {
-    return false;
-  }
-  const size_t behind = ctx.args.size() - numkeys_index - 1;
-  bool fits = static_cast<uint64_t>(keys) < behind;
-  size_t index = fits ? numkeys_index + 1 + static_cast<size_t>(keys) : 0;
-  if (fits) {
-    pop->is_max = ctx.ArgIs(index, "max");
-    fits = pop->is_max || ctx.ArgIs(index, "min");
-  }
-  bool has_count = false;
-  while (fits && ++index < ctx.args.size()) {
-    fits = !has_count && ctx.ArgIs(index, "count") && index + 1 < ctx.args.size();
-    if (!fits) break;
-    has_count = true;
-    if (!ctx.ParseIntegerIn(++index, 1, kMax, &pop->count, "ERR count should be greater than 0")) {
-      return false;
-    }
-  }
-  if (!fits) ctx.reply.Error(errors::kSyntax);
-  pop->first_key = numkeys_index + 1;
-  pop->keys = static_cast<size_t>(keys);
-  return fits;
-}
-
-void PropagatePop(CommandContext& ctx, const Key& key, bool is_max, size_t count) {
-  if (!ctx.is_propagating()) return;
-  IntegerText text;
-  ctx.Propagate(
-      {is_max ? "ZPOPMAX" : "ZPOPMIN", key.name, {text.bytes, FormatUint64(count, text.bytes)}});
-}
-
 void CmdZMPop(CommandContext& ctx) {
-  MultiPop pop;
-  if (!ParseMultiPop(ctx, 1, &pop)) return;
+  SortedSetMultiPop pop;
+  if (!ParseSortedSetMultiPop(ctx, 1, &pop)) return;
   CHECK(ctx.keys.size() == pop.keys);
   for (const Key& key : ctx.keys) {
     Handle handle;
     if (!ctx.FindWrite(key, Type::kSortedSet, &handle)) return;
-    if (!handle) continue;
-    const size_t length = engine::SortedSetLength(*handle.entry());
-    const size_t count =
-        static_cast<uint64_t>(pop.count) < length ? static_cast<size_t>(pop.count) : length;
-    ctx.reply.Array(2);
-    ctx.reply.Bulk(key.name);
-    ctx.reply.Array(count);
-    OpPop(ctx, key, handle, pop.is_max, count, true);
-    return PropagatePop(ctx, key, pop.is_max, count);
+    if (handle) return OpPopNamedMembers(ctx, key, handle, pop);
   }
   ctx.reply.NullArray();
 }

@@ -7,8 +7,10 @@
 // XREADGROUP changes its group: it is replayed as one XCLAIM for each entry that became pending,
 // and XGROUP SETID for where the group now stands, never as itself.
 //
-// BLOCK is parsed and checked; where nothing is there, the reply is the one that Redis gives where
-// it may not block (within MULTI, say). docs/DIFFERENCES.md tells.
+// With BLOCK, where nothing is there, the command waits, and is run again when one of its streams
+// has changed (see blocking_commands.cc). "$" is replaced by the last ID when it begins to wait, or it
+// would never see what came meanwhile. XREADGROUP is run again as well when a stream is gone or is no
+// stream any more, or has lost the group, and then ends with the error that tells so, as in Redis 7.2.
 //
 // Thread: the one that holds the leases of the keys.
 #include <cstdint>
@@ -42,15 +44,18 @@ struct ReadOptions {
   bool is_group = false;  // XREADGROUP
   bool has_group = false;
   bool no_ack = false;
-  uint64_t count = 0;  // 0: all
+  bool may_wait = false;   // BLOCK
+  int64_t timeout_ms = 0;  // 0: for ever
+  uint64_t count = 0;      // 0: all
   size_t group_index = 0;
   size_t streams_at = 0;  // first key; 0: no STREAMS
   size_t stream_count = 0;
 };
 
-// A timeout in ms, which is not used yet, but must be right. It must not end after the end of time.
-bool CheckTimeout(std::string_view text, int64_t now_ms, std::string* error) {
-  int64_t timeout_ms;
+// A timeout in ms. It must not end after the end of time.
+bool ParseTimeout(std::string_view text, int64_t now_ms, ReadOptions* options, std::string* error) {
+  options->may_wait = true;
+  int64_t& timeout_ms = options->timeout_ms;
   if (!ParseInt64(text, &timeout_ms)) {
     *error = "ERR timeout is not an integer or out of range";
   } else if (timeout_ms < 0) {
@@ -100,7 +105,7 @@ bool ParseReadOption(std::span<const std::string_view> args, int64_t now_ms, siz
   const std::string_view word = args[*index];
   const size_t more = args.size() - *index - 1;
   if (more >= 1 && EqualsIgnoreCase(word, "block"))
-    return CheckTimeout(args[++*index], now_ms, error);
+    return ParseTimeout(args[++*index], now_ms, options, error);
   if (more >= 1 && EqualsIgnoreCase(word, "count"))
     return ParseCount(args[++*index], options, error);
   if (more >= 1 && EqualsIgnoreCase(word, "streams"))
@@ -155,6 +160,7 @@ void RouteRead(const engine::Engine&, std::span<const std::string_view> args,
 struct Source {
   StreamId after;                // read what comes behind
   bool is_new = false;           // XREADGROUP's ">"
+  bool is_skipped = false;       // tried again, and not among what is held
   StreamGroup* group = nullptr;  // XREADGROUP only
 };
 
@@ -210,6 +216,8 @@ bool ParseSourceId(CommandContext& ctx, const ReadOptions& options, std::string_
 
 bool FindSource(CommandContext& ctx, const ReadOptions& options, size_t index, Source* source) {
   const Key& key = ctx.key(index);
+  source->is_skipped = !ctx.Holds(key);
+  if (source->is_skipped) return true;
   Handle handle;
   if (options.is_group) {
     if (!FindStreamGroup(ctx, key, ctx.args[options.group_index],
@@ -332,6 +340,7 @@ bool ReadForGroup(CommandContext& ctx, resp::ReplyBuilder& reply, const Key& key
 
 bool ReadOne(CommandContext& ctx, resp::ReplyBuilder& reply, size_t index, const Source& source,
              const ReadOptions& options) {
+  if (source.is_skipped) return false;
   const Key& key = ctx.key(index);
   return options.is_group ? ReadForGroup(ctx, reply, key, source, options)
                           : ReadPlain(ctx, reply, key, source, options.count);
@@ -345,33 +354,53 @@ void ReplyHead(resp::ReplyBuilder& reply, size_t count) {
   }
 }
 
-// The common case: the head of the reply can be written before it is known that there is a rest.
-void ReadSingle(CommandContext& ctx, const Source& source, const ReadOptions& options) {
+// The common case: the head of the reply can be written before it is known that there is a rest. False:
+// there is nothing, and no reply.
+bool ReadSingle(CommandContext& ctx, const Source& source, const ReadOptions& options) {
   const resp::OutputBuffer::Mark mark = ctx.reply.out()->GetMark();
   ReplyHead(ctx.reply, 1);
-  if (ReadOne(ctx, ctx.reply, 0, source, options)) return;
+  if (ReadOne(ctx, ctx.reply, 0, source, options)) return true;
   ctx.reply.out()->Truncate(mark);
-  ctx.reply.NullArray();
+  return false;
 }
 
 // How many streams have something shows only as they are read, since each delivery changes its
-// group, and a stream may stand there twice.
-void ReadSeveral(CommandContext& ctx, std::span<const Source> sources, const ReadOptions& options) {
+// group, and a stream may stand there twice. False: none has, and there is no reply.
+bool ReadSeveral(CommandContext& ctx, std::span<const Source> sources, const ReadOptions& options) {
   resp::OutputBuffer body;
   resp::ReplyBuilder reply(&body, ctx.reply.resp());
   size_t count = 0;
   for (size_t i = 0; i < sources.size(); i++) {
     if (ReadOne(ctx, reply, i, sources[i], options)) count++;
   }
-  if (count == 0) return ctx.reply.NullArray();
+  if (count == 0) return false;
   ReplyHead(ctx.reply, count);
   ctx.reply.out()->AppendBuffer(body);
+  return true;
+}
+
+// Waits for something new in any of the streams. False: the line does not ask for it, or it may not.
+bool WaitForNew(CommandContext& ctx, std::span<const Source> sources, const ReadOptions& options) {
+  const int64_t deadline_ms = options.timeout_ms == 0 ? 0 : ctx.now_ms + options.timeout_ms;
+  if (!options.may_wait || !ctx.Block(Type::kStream, sources.size(), deadline_ms,
+                                      engine::TimeoutReply::kNullArray, options.is_group)) {
+    return false;
+  }
+  for (size_t i = 0; i < sources.size(); i++) {
+    const size_t id_index = options.streams_at + options.stream_count + i;
+    if (ctx.args[id_index] != "$") continue;
+    char text[StreamId::kCharsMax];
+    ctx.block->rewrites.push_back({id_index, std::string(text, sources[i].after.Format(text))});
+  }
+  return true;
 }
 
 void CmdXRead(CommandContext& ctx) {
   ReadOptions options;
   std::string error;
-  if (!ParseReadOptions(ctx.args, ctx.now_ms, &options, &error)) return ctx.reply.Error(error);
+  // What was found to end in time when it began to wait still does.
+  const int64_t now_ms = ctx.is_retry ? 0 : ctx.now_ms;
+  if (!ParseReadOptions(ctx.args, now_ms, &options, &error)) return ctx.reply.Error(error);
   CHECK(ctx.keys.size() == options.stream_count);
   constexpr size_t kFew = 8;
   Source few[kFew];
@@ -380,12 +409,10 @@ void CmdXRead(CommandContext& ctx) {
   for (size_t i = 0; i < sources.size(); i++) {
     if (!FindSource(ctx, options, i, &sources[i])) return;
   }
-  if (sources.size() == 1) {
-    ReadSingle(ctx, sources[0], options);
-  } else {
-    ReadSeveral(ctx, sources, options);
-  }
+  const bool has_something = sources.size() == 1 ? ReadSingle(ctx, sources[0], options)
+                                                 : ReadSeveral(ctx, sources, options);
   ctx.PreventPropagation();
+  if (!has_something && !WaitForNew(ctx, sources, options)) ctx.reply.NullArray();
 }
 
 // ---- Registration ----

@@ -67,6 +67,7 @@ void RunQueued(CommandContext& exec, const Transaction::Command& command, std::s
   ctx.no_touch = exec.no_touch;
   ctx.tracker = exec.session == nullptr ? exec.tracker : exec.session->tracker;
   ctx.client_id = exec.client_id;
+  ctx.sender = exec.sender;
   ctx.now_ms = exec.now_ms;
   ctx.worker = exec.worker;
   ctx.counters = exec.counters;

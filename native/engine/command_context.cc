@@ -58,6 +58,10 @@ Handle CommandContext::ExpireDue(int db_index, const Key& key, Handle handle) {
   Keyspace& space = keyspace(key);
   const Entry& entry = *handle.entry();
   if (space.IsExpired(entry, now_ms)) {
+    // While CLIENT PAUSE holds writes back nothing is deleted: it is only not seen. A command that may write
+    // is not held back (EXEC that has paused), and needs the place.
+    const bool may_write = spec == nullptr || (spec->flags & kFlagWrite) != 0;
+    if (__builtin_expect(engine.IsPaused(now_ms), 0) && !may_write) return {};
     ExpireKey(engine, counters, db_index, key, handle);
     return {};
   }
@@ -117,6 +121,13 @@ void CommandContext::ReplyStringBytes(const Entry& entry, std::string_view bytes
 
 namespace {
 
+/// Those who wait for a key are looked at when the command has run.
+void MarkReady(int db, const Key& key, KeyInterest* interest) {
+  if (interest->waiters.empty() || interest->is_ready) return;
+  interest->is_ready = true;
+  ThisThread().ready_keys.push_back({db, key.shard, key.slot, key.hash, std::string(key.name)});
+}
+
 /// A key that had expired before it was watched and is deleted now has not changed for its watcher.
 void MarkWatchers(Keyspace& space, int db, const Key& key, KeyInterest* interest) {
   for (WatchedKey* watched = interest->watchers.first(); watched != nullptr; watched = watched->next) {
@@ -132,8 +143,9 @@ void MarkWatchers(Keyspace& space, int db, const Key& key, KeyInterest* interest
 template <class IsChanged>
 void SignalDatabase(Engine& engine, ShardId shard, int db, IsChanged&& is_changed) {
   engine.keyspace(shard).interests(db).ForEach([&](std::string_view name, KeyInterest& interest) {
-    if (!interest.waiters.empty()) ThisThread().ready_keys.push_back({db, shard, std::string(name)});
-    if (interest.watchers.empty() || !is_changed(engine.MakeKey(name))) return;
+    const Key key = engine.MakeKey(name);
+    MarkReady(db, key, &interest);
+    if (interest.watchers.empty() || !is_changed(key)) return;
     for (WatchedKey* watched = interest.watchers.first(); watched != nullptr; watched = watched->next) {
       watched->set->is_dirty.store(true, std::memory_order_relaxed);
     }
@@ -148,9 +160,7 @@ void KeyChanged(Engine& engine, int db, const Key& key, uint64_t client_id) {
   KeyInterest* interest = space.interests(db).Find(key.name);
   if (interest == nullptr) return;
   MarkWatchers(space, db, key, interest);
-  if (!interest->waiters.empty()) {
-    ThisThread().ready_keys.push_back({db, key.shard, std::string(key.name)});
-  }
+  MarkReady(db, key, interest);
 }
 
 void CommandContext::SignalModifiedIn(int db_index, const Key& key) {
@@ -198,39 +208,43 @@ bool CommandContext::Block(Type type, size_t key_count, int64_t deadline_ms, Tim
   return true;
 }
 
-bool CommandContext::ParseTimeoutSeconds(size_t index, int64_t* deadline_ms) {
-  double seconds;
-  if (!ParseDouble(args[index], &seconds)) {
-    reply.Error("ERR timeout is not a float or out of range");
-    return false;
-  }
-  if (seconds < 0) {
+// From a time to wait to when it is over.
+bool CommandContext::SetDeadline(int64_t wait_ms, int64_t* deadline_ms) {
+  if (wait_ms < 0) {
     reply.Error("ERR timeout is negative");
     return false;
   }
-  // Rounded up, so that no time but 0 is for ever.
-  const double ms = std::ceil(seconds * 1000);
-  if (ms > static_cast<double>(INT64_MAX) / 2 || static_cast<int64_t>(ms) > INT64_MAX - now_ms) {
+  if (wait_ms > INT64_MAX - now_ms) {
     reply.Error("ERR timeout is out of range");
     return false;
   }
-  *deadline_ms = ms == 0 ? 0 : now_ms + static_cast<int64_t>(ms);
+  *deadline_ms = wait_ms == 0 ? 0 : now_ms + wait_ms;
   return true;
 }
 
-bool CommandContext::ParseTimeoutMs(size_t index, int64_t* deadline_ms) {
-  int64_t ms;
-  if (!ParseInteger(index, &ms, "ERR timeout is not an integer or out of range")) return false;
-  if (ms < 0) {
-    reply.Error("ERR timeout is negative");
+bool CommandContext::ParseTimeoutSeconds(size_t index, int64_t* deadline_ms) {
+  *deadline_ms = 0;
+  if (is_retry) return true;  // was parsed when it began to wait, and counts from then
+  long double seconds;
+  if (!ParseLongDouble(args[index], &seconds)) {
+    reply.Error("ERR timeout is not a float or out of range");
     return false;
   }
-  if (ms > INT64_MAX - now_ms) {
+  // Rounded up: what is a little above 0 is not for ever, but what is a little below 0 is.
+  const long double ms = std::ceil(seconds * 1000);
+  if (ms > static_cast<long double>(INT64_MAX)) {
     reply.Error("ERR timeout is out of range");
     return false;
   }
-  *deadline_ms = ms == 0 ? 0 : now_ms + ms;
-  return true;
+  return SetDeadline(ms < 0 ? -1 : static_cast<int64_t>(ms), deadline_ms);
+}
+
+bool CommandContext::ParseTimeoutMs(size_t index, int64_t* deadline_ms) {
+  *deadline_ms = 0;
+  if (is_retry) return true;
+  int64_t ms;
+  if (!ParseInteger(index, &ms, "ERR timeout is not an integer or out of range")) return false;
+  return SetDeadline(ms, deadline_ms);
 }
 
 // ---- Execution ----
@@ -239,7 +253,12 @@ void RunCommand(CommandContext& ctx, Handler handler, uint64_t* tick) {
   const uint32_t errors_before = ctx.reply.errors();
   handler(ctx);
   if (__builtin_expect(ctx.tracker != 0, 0)) RememberKeys(ctx);
-  if (__builtin_expect(ctx.block != nullptr && ctx.block->is_set, 0)) return;
+  if (__builtin_expect(ctx.engine.monitors.any(), 0) && !ctx.is_retry) FeedMonitors(ctx);
+  if (__builtin_expect(ctx.block != nullptr && ctx.block->is_set, 0)) {
+    // XREADGROUP makes its consumer before it waits.
+    ctx.counters->dirty.Add(static_cast<uint64_t>(ctx.dirty()));
+    return;
+  }
   const uint64_t end = CycleClock::Now();
   CommandCounters& counters = ctx.engine.command_counters(ctx.worker, static_cast<size_t>(ctx.spec->id));
   counters.calls.Increment();

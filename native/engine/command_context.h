@@ -73,6 +73,9 @@ class CommandContext {
   int64_t now_ms = 0;                      // wall clock, constant during the command
   WorkerId worker = 0;                     // who runs it
   Session* session = nullptr;              // connection commands only; null for those on shards
+  // Whose command it is, or null. Where it runs on another thread, only what never changes may be read:
+  // the address.
+  const Session* sender = nullptr;
   WorkerCounters* counters = nullptr;      // of the running worker
   AccessClock clock;
   // Where the caller keeps the block of an argument that was read into one of its own, or null.
@@ -168,7 +171,8 @@ class CommandContext {
   /// the time was over. `deadline_ms` as parsed by ParseTimeout.
   bool Block(Type type, size_t key_count, int64_t deadline_ms,
              TimeoutReply timeout_reply = TimeoutReply::kNullArray, bool wakes_without_key = false);
-  /// Parses a timeout in seconds with a fraction (BLPOP …) into a deadline, 0 for none.
+  /// Parses a timeout in seconds with a fraction (BLPOP …) into a deadline, 0 for none. When a command is
+  /// tried again its time has been running since it began to wait: always 0 then.
   bool ParseTimeoutSeconds(size_t index, int64_t* deadline_ms);
   /// The same in whole milliseconds (XREAD BLOCK, WAIT).
   bool ParseTimeoutMs(size_t index, int64_t* deadline_ms);
@@ -223,6 +227,7 @@ class CommandContext {
   bool ArgIs(size_t index, std::string_view word) const;  // letter case ignored
 
  private:
+  bool SetDeadline(int64_t wait_ms, int64_t* deadline_ms);
   /// Deletes the key, or fields of the hash there, if their time has come. Returns the key's handle, empty
   /// when it is gone.
   Handle ExpireDue(int db_index, const Key& key, Handle handle);

@@ -40,8 +40,10 @@ static_assert(sizeof(Counter) == 8);
   X(expired_time_cap_reached) X(client_memory_bytes) X(max_input_buffer) X(max_output_buffer)        \
   X(ring_pushes) X(ring_stalls) X(ring_high_water) X(doorbells_rung) X(timeouts) X(control_commands) \
   X(expire_cycle_us) X(dirty) X(lazyfreed_objects) X(heartbeat)    \
-  X(blocked_clients) X(commands_long) X(tracking_clients)                                            \
-  X(tracking_prefixes) /* of all workers, in the first one's cell */
+  X(blocked_clients) X(commands_long) X(clients_in_timeout_table) X(watching_clients) X(watched_keys) \
+  X(blocking_keys) X(blocking_keys_on_nokey) X(evicted_clients)                                      \
+  X(pubsub_clients) X(pubsub_channels) X(pubsubshard_channels) X(pubsub_patterns) \
+  X(tracking_clients) X(tracking_prefixes) /* prefixes of all workers: in the first one's cell */
 #define SHERD_SHARD_COUNTERS(X)                                                                      \
   X(used_memory) X(mapped_memory) X(table_memory) X(leases_in_place) X(leases_queued)                \
   X(lease_hand_overs) X(queue_high_water) X(lazyfree_pending_objects)                              \

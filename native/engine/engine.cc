@@ -1,6 +1,7 @@
 // Engine: creation, counters, text options.
 #include "engine/engine.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/clock.h"
@@ -40,9 +41,12 @@ bool ParseClientClass(std::string_view word, ClientClass* client_class) {
 
 // The first worker's counters stand at the start of the memory.
 Engine::Engine(const EngineConfig& config)
-    : tracking(static_cast<size_t>(config.workers),
+    : monitors(config.workers),
+      tracking(static_cast<size_t>(config.workers),
                &reinterpret_cast<WorkerCounters*>(config.counter_memory)->tracking_prefixes),
-      config_(config) {
+      config_(config),
+      pubsub_(config.workers),
+      key_events_(&pubsub_, &options_) {
   CHECK(config.shards >= 1 && config.shards <= 1024 && (config.shards & (config.shards - 1)) == 0);
   CHECK(config.workers >= 1 && config.databases >= 1 && config.counter_memory != nullptr);
   slot_shift_ = 14 - __builtin_ctz(static_cast<unsigned>(config.shards));
@@ -59,6 +63,10 @@ Engine::Engine(const EngineConfig& config)
 }
 
 Engine::~Engine() = default;
+
+void Engine::ApplyNotifyFlags() {
+  event_sink.store(key_events_.is_on() ? &key_events_ : nullptr, std::memory_order_relaxed);
+}
 
 WorkerCounters& Engine::worker_counters(WorkerId worker) {
   DCHECK(worker < layout_.threads());
@@ -88,7 +96,7 @@ void Engine::ResetStatistics() {
           &c.net_output_bytes, &c.keyspace_hits, &c.keyspace_misses, &c.expired_keys, &c.error_replies,
           &c.reads_processed, &c.writes_processed, &c.query_buffer_limit_disconnections,
           &c.output_buffer_limit_disconnections, &c.expired_time_cap_reached, &c.expire_cycle_us,
-          &c.lazyfreed_objects}) {
+          &c.lazyfreed_objects, &c.evicted_clients}) {
       counter->Set(0);
     }
     for (size_t command = 0; command < layout_.commands; command++) {
@@ -100,6 +108,35 @@ void Engine::ResetStatistics() {
     }
   }
 }
+
+// ---- CLIENT PAUSE ----
+
+void Engine::Pause(int64_t until_ms, bool holds_all, int64_t now_ms) {
+  const std::lock_guard<std::mutex> lock(pause_mutex_);
+  if (IsPaused(now_ms)) {
+    until_ms = std::max(until_ms, pause_until_ms.load(std::memory_order_relaxed));
+    holds_all = holds_all || (gate.load(std::memory_order_relaxed) & kGatePauseAll) != 0;
+  }
+  pause_until_ms.store(until_ms, std::memory_order_relaxed);
+  const uint32_t bits = until_ms <= now_ms ? 0 : holds_all ? kGatePauseAll : kGatePauseWrites;
+  // The new bit first: there is no moment without any.
+  gate.fetch_or(bits, std::memory_order_relaxed);
+  gate.fetch_and(~kGatePause | bits, std::memory_order_relaxed);
+}
+
+void Engine::Unpause() {
+  const std::lock_guard<std::mutex> lock(pause_mutex_);
+  pause_until_ms.store(0, std::memory_order_relaxed);
+  gate.fetch_and(~kGatePause, std::memory_order_relaxed);
+}
+
+void Engine::EndPause(int64_t now_ms) {
+  if ((gate.load(std::memory_order_relaxed) & kGatePause) == 0) return;
+  const std::lock_guard<std::mutex> lock(pause_mutex_);
+  if (!IsPaused(now_ms)) gate.fetch_and(~kGatePause, std::memory_order_relaxed);
+}
+
+// ---- Text options ----
 
 void Engine::SetPassword(std::string_view password) {
   const std::lock_guard<std::mutex> lock(text_mutex_);

@@ -16,40 +16,16 @@
 
 #include "base/crc16.h"
 #include "engine/counters.h"
+#include "engine/key_events.h"
 #include "engine/keyspace.h"
+#include "engine/monitor.h"
 #include "engine/options.h"
+#include "engine/pubsub.h"
 #include "engine/tracking.h"
 
 namespace sherd::engine {
 
 using WorkerId = uint16_t;
-
-/// Classes of keyspace events, as the letters of notify-keyspace-events.
-enum EventClass : uint32_t {
-  kEventKeyspace = 1u << 0,  // K
-  kEventKeyevent = 1u << 1,  // E
-  kEventGeneric = 1u << 2,   // g
-  kEventString = 1u << 3,    // $
-  kEventList = 1u << 4,      // l
-  kEventSet = 1u << 5,       // s
-  kEventHash = 1u << 6,      // h
-  kEventSortedSet = 1u << 7, // z
-  kEventExpired = 1u << 8,   // x
-  kEventEvicted = 1u << 9,   // e
-  kEventStream = 1u << 10,   // t
-  kEventKeyMiss = 1u << 11,  // m
-  kEventModule = 1u << 13,   // d
-  kEventNew = 1u << 14,      // n
-};
-
-/// Listens to keyspace events. Called under the lease of the key's shard.
-class EventSink {
- public:
-  virtual void OnKeyEvent(EventClass event_class, const char* event, int db, std::string_view key) = 0;
-
- protected:
-  ~EventSink() = default;
-};
 
 /// Listens to effects of writes, in the form they are to be replayed (R9). Called under the leases of
 /// all shards concerned, once per effect, before the leases are let go.
@@ -135,6 +111,11 @@ class Engine {
   /// be a moment old: relaxed.
   std::atomic<uint32_t> initial_clock{0};
 
+  /// Who listens to channels. Any thread; see there.
+  PubSub& pubsub() { return pubsub_; }
+  /// notify-keyspace-events has changed.
+  void ApplyNotifyFlags();
+
   // ---- Hooks; null while nobody listens, so that they cost one predicted branch ----
   std::atomic<EventSink*> event_sink{nullptr};
   std::atomic<PropagationSink*> propagation_sink{nullptr};
@@ -147,6 +128,21 @@ class Engine {
   std::atomic<uint32_t> gate{0};
   /// When the pause ends, unix ms. Changed like the bits.
   std::atomic<int64_t> pause_until_ms{0};
+  /// Whether CLIENT PAUSE holds anything back; where the clock is read, a command's or a turn's now.
+  bool IsPaused(int64_t now_ms) const {
+    return (gate.load(std::memory_order_relaxed) & kGatePause) != 0 &&
+           pause_until_ms.load(std::memory_order_relaxed) > now_ms;
+  }
+  /// CLIENT PAUSE. As long as one goes on, another makes it longer or stricter, never less. All leases are
+  /// held.
+  void Pause(int64_t until_ms, bool holds_all, int64_t now_ms);
+  /// CLIENT UNPAUSE. Any thread; workers must then look at what they hold back.
+  void Unpause();
+  /// Takes the bits of a pause off whose time is over. Any thread.
+  void EndPause(int64_t now_ms);
+
+  /// Who sees every command. Its count stands beside the gate: every command looks at both.
+  Monitors monitors;
 
   /// Who has CLIENT TRACKING on.
   TrackingHub tracking;
@@ -164,8 +160,11 @@ class Engine {
   CounterLayout layout_;
   Options options_;
   std::vector<std::unique_ptr<Keyspace>> keyspaces_;
+  PubSub pubsub_;
+  KeyEvents key_events_;
   std::atomic<uint64_t> next_client_id_{1};
   int64_t start_time_ms_ = 0;
+  std::mutex pause_mutex_;         // orders those who begin and end pauses; readers look at atomics
   mutable std::mutex text_mutex_;  // guards the two below; taken at AUTH and CONFIG SET only
   std::string password_;
   OutputLimit output_limits_[3];

@@ -12,16 +12,21 @@
 // A WAITER may be linked to several keys of several shards. Its state decides who may serve it:
 //
 //            registered, leases held               claimed under the lease of one of its keys
-//   kRunning ----------------------> kWaiting <------------------------------> kServing
-//                                       |          not served after all           |
-//                 time is over, client  |                                         | its worker wants it back
-//                 gone: by its worker   |                                         v
-//                                       v                    served         kServingCancelled
-//                                     kDone <---------------------------------- (or not: cancelled)
+//   kRunning ----------------------> kWaiting <--------------------------> kServing
+//                                       |        not served after all       | |  |
+//                 time is over, client  |                 another key of it | |  | its worker wants
+//                 gone: by its worker   |                 changed meanwhile | |  | it back
+//                                       |                  kServingMissed <-+ |  +-> kServingCancelled
+//                                       v                                     v served
+//                                     kDone <-----------------------------------
 //
 // Every change away from kWaiting is one compare-and-swap: an element is never given twice, and a client
 // that has gone is never given one. Nodes of a waiter that is done are skipped by those who meet them and
 // unlinked under the leases of their shards, by whoever served it or by a request of its worker.
+//
+// Who finds a waiter being served under another of its keys leaves a note (kServingMissed) and goes on: if
+// that key has nothing for it after all (XREAD behind a later id), the server sees the note and has it tried
+// again with all its shards; otherwise the change of this key would be lost on it.
 //
 // Thread: under the lease of the shard, but for Waiter::state and WatchSet::is_dirty.
 #pragma once
@@ -64,7 +69,9 @@ struct WatchSet {
   std::deque<WatchedKey> keys;  // addresses are stable
 };
 
-enum class WaitState : uint8_t { kRunning, kWaiting, kServing, kServingCancelled, kDone };
+enum class WaitState : uint8_t {
+  kRunning, kWaiting, kServing, kServingMissed, kServingCancelled, kDone
+};
 
 struct Waiter;
 
@@ -86,38 +93,55 @@ struct Waiter {
   std::unique_ptr<WaitNode[]> nodes;
   uint32_t node_count = 0;
 
-  /// kWaiting -> kServing. False: somebody else has it.
+  /// kWaiting -> kServing. False: somebody else has it, and knows now that he has missed something.
   bool TryClaim() {
-    WaitState expected = WaitState::kWaiting;
-    // acq_rel: what its last server did is seen; relaxed on failure: it is not ours.
-    return state.compare_exchange_strong(expected, WaitState::kServing, std::memory_order_acq_rel,
-                                         std::memory_order_relaxed);
-  }
-  /// kServing -> kWaiting. False: its worker has asked for it meanwhile; it is kDone and to be sent home.
-  bool Unclaim() {
-    WaitState expected = WaitState::kServing;
-    if (state.compare_exchange_strong(expected, WaitState::kWaiting, std::memory_order_acq_rel,
-                                      std::memory_order_relaxed)) {
-      return true;
+    // relaxed: the exchanges decide.
+    WaitState seen = state.load(std::memory_order_relaxed);
+    for (;;) {
+      if (seen == WaitState::kWaiting) {
+        // acq_rel: what its last server did is seen.
+        if (Change(&seen, WaitState::kServing)) return true;
+      } else if (seen == WaitState::kServing) {
+        if (Change(&seen, WaitState::kServingMissed)) return false;
+      } else {
+        return false;
+      }
     }
-    state.store(WaitState::kDone, std::memory_order_release);
+  }
+  /// It was not served: kServing -> kWaiting, which is what is returned. Else it stays claimed and is to be
+  /// tried again (kServingMissed), or is to be sent home (kServingCancelled) and is kDone.
+  WaitState Unclaim() {
+    WaitState seen = WaitState::kServing;
+    if (Change(&seen, WaitState::kWaiting)) return WaitState::kWaiting;
+    if (seen == WaitState::kServingCancelled) Finish();
+    return seen;
+  }
+  /// A claimed one is about to be tried with all its shards held: nothing is missed from now on. False: its
+  /// worker has asked for it; it is kDone and to be sent home.
+  bool Reclaim() {
+    WaitState seen = WaitState::kServingMissed;
+    if (Change(&seen, WaitState::kServing) || seen == WaitState::kServing) return true;
+    Finish();
     return false;
   }
+  /// A claimed one has been served, or is not going to be. release: whoever sees it sees what was done.
+  void Finish() { state.store(WaitState::kDone, std::memory_order_release); }
   /// Its worker takes it back. True: it is kDone and nobody else's. False: it is being served, and will
   /// come home by itself, served or not.
   bool TryCancel() {
-    WaitState expected = WaitState::kWaiting;
-    if (state.compare_exchange_strong(expected, WaitState::kDone, std::memory_order_acq_rel,
-                                      std::memory_order_relaxed)) {
-      return true;
+    WaitState seen = WaitState::kWaiting;
+    if (Change(&seen, WaitState::kDone)) return true;
+    while (seen == WaitState::kServing || seen == WaitState::kServingMissed) {
+      if (Change(&seen, WaitState::kServingCancelled)) return false;
     }
-    expected = WaitState::kServing;
-    if (state.compare_exchange_strong(expected, WaitState::kServingCancelled, std::memory_order_acq_rel,
-                                      std::memory_order_relaxed)) {
-      return false;
-    }
-    if (expected != WaitState::kWaiting) return false;  // served, its answer is under way
-    return TryCancel();  // it went back to waiting between the two looks
+    // It went back to waiting between the two looks; or it was served, and its answer is under way.
+    return seen == WaitState::kWaiting && TryCancel();
+  }
+
+ private:
+  bool Change(WaitState* seen, WaitState to) {
+    // relaxed on failure: it is not ours.
+    return state.compare_exchange_strong(*seen, to, std::memory_order_acq_rel, std::memory_order_relaxed);
   }
 };
 
@@ -126,6 +150,7 @@ struct KeyInterest {
   LinkedList<WatchedKey> watchers;
   LinkedList<WaitNode> waiters;
   uint32_t waiters_without_key = 0;  // those with wakes_without_key
+  bool is_ready = false;             // among ThreadState::ready_keys
 };
 
 /// The keys of one database of one shard that somebody is interested in.
@@ -156,8 +181,7 @@ class Interests {
     using is_transparent = void;
     size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
   };
-  void DropIfEmpty(std::string_view name);
-
+  void DropIfEmpty(const KeyInterest& interest, std::string_view name);
   KeyInterest& FindOrAdd(std::string_view name);
 
   uint32_t* total_;

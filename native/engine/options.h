@@ -35,6 +35,7 @@ class Option {
   X(hz, "hz", 10)                                                                                    \
   X(active_expire_effort, "active-expire-effort", 1)                                                 \
   X(maxmemory, "maxmemory", 0)                                                                       \
+  X(maxmemory_clients, "maxmemory-clients", 0)                                                       \
   X(maxmemory_policy, "maxmemory-policy", 0)                                                         \
   X(lfu_log_factor, "lfu-log-factor", 10)                                                            \
   X(lfu_decay_time_minutes, "lfu-decay-time", 1)                                                     \

@@ -12,6 +12,7 @@
 
 namespace sherd::engine {
 
+class Subscriptions;
 class Transaction;
 
 enum class ReplyMode : uint8_t { kOn, kOff, kSkipNext, kSkipping };
@@ -43,17 +44,20 @@ struct Session {
   bool no_evict = false;
   bool no_touch = false;
   bool close_after_reply = false;
+  bool is_monitor = false;           // gets a line for every command that runs (engine/monitor.h)
   bool is_unix_socket = false;
   bool is_loopback = false;          // peer address is local (protected mode, enable-debug-command local)
   ReplyMode reply_mode = ReplyMode::kOn;
-  bool is_subscriber = false;        // to a channel or a pattern, at least one
   uint8_t tracking = 0;              // TrackingFlag
   uint64_t tracker = 0;              // under which commands enter the keys they read; 0: they do not
   std::unique_ptr<TrackingDetails> tracking_details;  // while tracking is on
   int64_t created_ms = 0;            // wall clock
   int64_t last_active_ms = 0;
   bool in_multi = false;             // between MULTI and EXEC or DISCARD
+  bool is_subscriber = false;        // listens to a channel or pattern; in RESP2 it may do little else then
+  bool holds_pushes = false;         // messages wait until the reply under way is complete
   std::unique_ptr<Transaction> transaction;  // from the first MULTI or WATCH on
+  std::unique_ptr<Subscriptions> subscriptions;  // while there are any
   std::string name;
   std::string library_name;
   std::string library_version;
@@ -61,6 +65,7 @@ struct Session {
   std::string local_address;
   const char* last_command = nullptr;  // full table name
   uint64_t commands = 0;
+  size_t argument_bytes = 0;         // of the command under way, where it has left the worker's buffers
   int fd = -1;
 };
 

@@ -13,7 +13,6 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "ring/inbox.h"
@@ -42,7 +41,11 @@ class WorkerPort {
   /// To be called when a message has been appended to OutputOf(): output limits are checked, and the
   /// connection is closed (a little later) if they are passed.
   virtual void EndPush(Session* session) = 0;
+  /// Delivers what is in the worker's inbox now. Not from within Message::Deliver.
+  virtual void Drain() = 0;
   virtual WorkerId index() const = 0;
+  /// CLIENT PAUSE is over: what it held back may run.
+  virtual void LookAtPostponed() = 0;
   /// Which of this worker's clients track keys.
   virtual WorkerTracking& tracking() = 0;
 
@@ -78,6 +81,8 @@ class PostOffice {
 struct ReadyKey {
   int db;
   ShardId shard;
+  uint16_t slot;
+  uint64_t hash;
   std::string name;
 };
 
@@ -86,13 +91,8 @@ struct ThreadState {
   WorkerPort* port = nullptr;          // null on the runner, which has no connections
   WorkerCounters* counters = nullptr;
   WorkerId worker = 0;                 // the number under which it takes leases
-  /// Keys to look at when the command has run and before its leases are given up, in order.
+  /// Keys to look at when the command has run and before its leases are given up, in order, each once.
   std::vector<ReadyKey> ready_keys;
-  /// The client (as a Tracker) of the queued command that is running, 0 for one that is run in place by its
-  /// client's worker. What the command sets off for that client must come behind its answer, which is a
-  /// message itself: it is put aside here, and posted when the answer has been.
-  uint64_t answering = 0;
-  std::vector<std::pair<WorkerId, Message*>> behind_answer;
 };
 
 /// Of the calling thread: set by whoever runs commands on it; else an empty one.

@@ -4,7 +4,9 @@
 #include <algorithm>
 
 #include "engine/engine.h"
+#include "engine/pubsub.h"
 #include "engine/session.h"
+#include "engine/thread_state.h"
 
 namespace sherd::engine {
 
@@ -23,9 +25,11 @@ bool IsPast(Engine& engine, const WatchedKey& watched, int64_t now_ms) {
 
 }  // namespace
 
-// Here, where Transaction is complete.
+// Here, where Transaction and Subscriptions are complete.
 Session::Session() = default;
-Session::~Session() = default;
+Session::~Session() {
+  if (subscriptions != nullptr) subscriptions->Leave(this);
+}
 
 // ---- MULTI ----
 
@@ -53,7 +57,9 @@ void Transaction::Add(const Engine& engine, const CommandSpec* spec, Handler han
   }
   command.key_count = static_cast<uint32_t>(key_positions.size());
   needs_control_ = needs_control_ || runs == Runs::kControl;
-  needs_session_ = needs_session_ || runs == Runs::kConnection;
+  // Of the commands of pub/sub, those that scripts may not call are those that change the connection.
+  const bool is_publishing = (spec->flags & kFlagPubsub) != 0 && (spec->flags & kFlagNoScript) == 0;
+  needs_session_ = needs_session_ || (runs == Runs::kConnection && !is_publishing);
   if (runs == Runs::kAllShards) {
     first_shard_ = needs_all_shards_ ? std::min(first_shard_, first_shard) : first_shard;
     needs_all_shards_ = true;
@@ -121,6 +127,10 @@ bool Transaction::IsWatched(int db, std::string_view name) const {
 
 void Transaction::Watch(Engine& engine, int db, const Key& key, bool is_expired) {
   if (watches_ == nullptr) watches_ = std::make_unique<WatchSet>();
+  if (WorkerCounters* counters = ThisThread().counters) {
+    if (watches_->keys.empty()) counters->watching_clients.Add(1);
+    counters->watched_keys.Add(1);
+  }
   WatchedKey& watched = watches_->keys.emplace_back();
   watched.set = watches_.get();
   watched.name = key.name;
@@ -147,6 +157,11 @@ void Transaction::CollectWatchedShards(std::vector<ShardId>* shards) const {
 }
 
 void Unwatch(Engine& engine, WatchSet* watches) {
+  // Perhaps on another worker than the one that counted them: the sums over all are what is meant.
+  if (WorkerCounters* counters = ThisThread().counters; counters != nullptr && !watches->keys.empty()) {
+    counters->watching_clients.Add(~uint64_t{0});
+    counters->watched_keys.Add(uint64_t{0} - watches->keys.size());
+  }
   for (WatchedKey& watched : watches->keys) {
     engine.keyspace(watched.shard).interests(watched.db).Unwatch(&watched, watched.name);
   }

@@ -79,6 +79,8 @@ class Transaction {
   bool has_watches() const { return watches_ != nullptr && !watches_->keys.empty(); }
   /// Watches a key that is not watched yet. Its shard's lease is held.
   void Watch(Engine& engine, int db, const Key& key, bool is_expired);
+  /// A watched key is known to have changed. A glance, for CLIENT LIST: without the shards.
+  bool is_dirty() const { return watches_ != nullptr && watches_->is_dirty.load(std::memory_order_relaxed); }
   bool IsWatched(int db, std::string_view name) const;
   /// Whether EXEC must refuse: a watched key has changed, or its time has come since. All shards of the
   /// watched keys are held.

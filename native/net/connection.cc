@@ -5,8 +5,17 @@
 
 #include "base/check.h"
 #include "base/slab_heap.h"
+#include "engine/transaction.h"
 
 namespace sherd::net {
+
+size_t Connection::memory() const {
+  size_t bytes = sizeof *this + input_memory() + output.memory();
+  if (session.transaction != nullptr) bytes += session.transaction->memory();
+  if (session.subscriptions != nullptr) bytes += session.subscriptions->memory();
+  if (filling != nullptr) bytes += filling->reply.size();
+  return bytes;
+}
 
 namespace {
 constexpr size_t kFirstCapacity = 512;

@@ -68,7 +68,7 @@ struct HoleFilling {
   std::string reply;
   std::vector<size_t> holes;         // offsets in `reply`
   std::vector<std::string> answers;  // so far
-  resp::OutputBuffer pushed;         // messages that came meanwhile: they belong behind the reply
+  size_t shown_max = SIZE_MAX;       // answers behind these, and all behind them, are not sent
 };
 
 enum class ConnectionState : uint8_t { kActive, kParked, kClosing };
@@ -80,6 +80,12 @@ struct Connection {
   }
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
+
+  /// Bytes that it takes in all; and those of them that hold input.
+  size_t memory() const;
+  size_t input_memory() const {
+    return input.capacity() + (large != nullptr ? large->capacity : 0) + session.argument_bytes;
+  }
 
   engine::Session session;
   resp::RequestParser parser;
@@ -102,9 +108,12 @@ struct Connection {
   bool in_flush_list = false;    // has messages to be sent at the end of the turn
   bool is_over_limit = false;    // messages have passed an output limit; closed at the end of the turn
   bool is_postponed = false;     // parked by CLIENT PAUSE
+  bool is_listed = false;        // a socket of a worker's, and counted there
+  int8_t bucket = -1;            // by size, for maxmemory-clients (ClientMemory); -1: is not to be evicted
   QueuedRequest* blocked = nullptr;  // the command that waits, while it waits
   std::unique_ptr<HoleFilling> filling;  // EXEC whose control commands are being answered
   int64_t soft_limit_since_ms = 0;  // when the output first passed its soft limit, 0: it has not
+  size_t counted_bytes = 0;      // of its memory, in the worker's sum
   size_t index = 0;              // place in the worker's list of connections
 };
 

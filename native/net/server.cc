@@ -23,7 +23,9 @@ namespace sherd::net {
 
 Server::Server(const engine::EngineConfig& config, const engine::HandlerTable* handlers)
     : engine_(config),
+      client_memory_(engine_),
       handlers_(handlers),
+      list_group_(FindCommand("lpush")->group),
       // The runner takes leases under the number behind the last worker's.
       leases_(static_cast<uint16_t>(config.shards), static_cast<uint16_t>(config.workers + 1), this),
       mesh_(static_cast<uint16_t>(config.workers)),
@@ -148,9 +150,10 @@ void Server::UnassignConnection(engine::WorkerId worker) {
 
 void Server::Execute(shard::Request* base, shard::WorkerId self) {
   QueuedRequest* request = static_cast<QueuedRequest*>(base);
-  if (request->phase != QueuedRequest::Phase::kCommand) return ExecuteCleanup(request);
+  if (request->phase > QueuedRequest::Phase::kRetry) return ExecuteCleanup(request);
   if (__builtin_expect(engine_.gate.load(std::memory_order_relaxed) != 0, 0)) {
-    const Verdict verdict = CheckGate(*request->spec, request->transaction, request->keys, &request->shard_list);
+    const Verdict verdict = CheckGate(*request->spec, request->transaction, request->keys, request->args.size(),
+                                      &request->shard_list);
     if (verdict != Verdict::kRun) {
       request->outcome = verdict == Verdict::kWiden ? QueuedRequest::Outcome::kWiden
                                                     : QueuedRequest::Outcome::kPostponed;
@@ -161,43 +164,29 @@ void Server::Execute(shard::Request* base, shard::WorkerId self) {
     request->runs_on = runner_->id();
     return runner_->Run(request);
   }
+  request->phase == QueuedRequest::Phase::kRetry ? ExecuteRetry(request, self) : ExecuteCommand(request, self);
+  ServeReady(engine::ThisThread());
+}
+
+void Server::ExecuteCommand(QueuedRequest* request, engine::WorkerId self) {
   resp::ReplyBuilder reply(&request->reply, request->resp);
   engine::CommandContext ctx(engine_, reply);
   FillContext(request, &ctx, self);
   ctx.transaction_holes = &request->holes;
   if ((request->spec->flags & kFlagBlocking) != 0) ctx.block = &request->block;
-  engine::ThreadState& thread = engine::ThisThread();
-  const size_t first_behind = thread.behind_answer.size();
-  RunRequest(request, &ctx, thread);
-  if (self != request->origin) ctx.counters->commands_served_for_others.Increment();
-  if (request->block.is_set) {
-    request->deadline_ms = request->block.deadline_ms;
-    // The notice is on its way before anybody can serve the request and post it itself.
-    Post(request->origin, new BlockedNotice(request));
-    PostBehindAnswer(thread, first_behind);
-    return RegisterWaiter(request);
-  }
-  ServeReady(thread);
-  request->outcome = QueuedRequest::Outcome::kAnswered;
-  Post(request->origin, request);
-  PostBehindAnswer(thread, first_behind);
-}
-
-/// Runs the handler. What it sets off for its own client is left in thread.behind_answer.
-void Server::RunRequest(QueuedRequest* request, engine::CommandContext* ctx, engine::ThreadState& thread) {
-  thread.answering = engine::MakeTracker(request->origin, request->client_id);
   uint64_t tick = CycleClock::Now();
-  RunCommand(*ctx, request->handler, &tick);
-  thread.answering = 0;
-}
-
-/// Posts what waits behind an answer that has been posted. `first`: those before it wait for another one.
-void Server::PostBehindAnswer(engine::ThreadState& thread, size_t first) {
-  if (__builtin_expect(thread.behind_answer.size() == first, 1)) return;
-  for (size_t i = first; i < thread.behind_answer.size(); i++) {
-    Post(thread.behind_answer[i].first, thread.behind_answer[i].second);
+  RunCommand(ctx, request->handler, &tick);
+  if (self != request->origin) ctx.counters->commands_served_for_others.Increment();
+  if (!request->block.is_set) {
+    request->outcome = QueuedRequest::Outcome::kAnswered;
+    return Post(request->origin, request);
   }
-  thread.behind_answer.resize(first);
+  request->deadline_ms = request->block.deadline_ms;
+  // First linked, then told, so that its worker can take it back as soon as it knows of it. It cannot come
+  // home before the notice: nobody else gets at its keys before we give up their leases.
+  const engine::WorkerId origin = request->origin;
+  RegisterWaiter(request);
+  Post(origin, new BlockedNotice(request));
 }
 
 void Server::FillContext(QueuedRequest* request, engine::CommandContext* ctx, engine::WorkerId self) {
@@ -216,6 +205,7 @@ void Server::FillContext(QueuedRequest* request, engine::CommandContext* ctx, en
   ctx->large_argument = &request->large;
   ctx->transaction = request->transaction;
   ctx->session = request->session;
+  ctx->sender = &request->connection->session;
 }
 
 bool Server::IsForRunner(const CommandSpec& spec, std::span<const std::string_view> args,

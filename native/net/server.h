@@ -19,6 +19,7 @@
 #include "engine/interests.h"
 #include "engine/thread_state.h"
 #include "engine/transaction.h"
+#include "net/client_memory.h"
 #include "ring/inbox.h"
 #include "ring/mesh.h"
 #include "shard/lease.h"
@@ -34,10 +35,11 @@ class Runner;
 ///
 /// Life: made by the connection's worker, submitted, executed by whoever has its leases, and posted home
 /// with its outcome. A command that must wait stays linked to its keys' shards instead; whoever makes a key
-/// serves it and posts it home. Links that are left then are undone by submitting it once more.
+/// serves it and posts it home. Links that are left then are undone by submitting it once more. If it could
+/// not be served for lack of shards it comes home claimed, and is submitted to all its shards (kRetry).
 struct QueuedRequest final : shard::Request, engine::Waiter, engine::Message {
   /// What Execute is to do.
-  enum class Phase : uint8_t { kCommand, kUnlink, kUnwatch };
+  enum class Phase : uint8_t { kCommand, kRetry, kUnlink, kUnwatch };
   /// Why it comes home.
   enum class Outcome : uint8_t {
     kAnswered,   // the reply is there
@@ -61,7 +63,6 @@ struct QueuedRequest final : shard::Request, engine::Waiter, engine::Message {
   std::vector<std::unique_ptr<std::string>> rewritten;  // arguments replaced when it began to wait
   std::vector<size_t> holes;                  // see CommandContext::transaction_holes
   std::unique_ptr<engine::WatchSet> watches;  // kUnwatch
-  std::string client_address;                 // for MONITOR, when somebody monitors
   const CommandSpec* spec = nullptr;
   engine::Handler handler = nullptr;
   int db = 0;
@@ -131,6 +132,7 @@ class Server final : public shard::Executor, public engine::PostOffice {
   Worker& worker(engine::WorkerId index) { return *workers_[index]; }
   Runner& runner() { return *runner_; }
   const engine::HandlerTable& handlers() const { return *handlers_; }
+  ClientMemory& client_memory() { return client_memory_; }
 
   // ---- Listeners (main thread) ----
 
@@ -183,7 +185,16 @@ class Server final : public shard::Executor, public engine::PostOffice {
   /// Whether a command may run now with the shards it has. kWiden: `*shards` has been extended by those
   /// that it needs too.
   Verdict CheckGate(const CommandSpec& spec, const engine::Transaction* transaction,
-                    std::span<const engine::Key> keys, std::vector<shard::ShardId>* shards);
+                    std::span<const engine::Key> keys, size_t arg_count,
+                    std::vector<shard::ShardId>* shards);
+  /// The same for a command with one key, at once: true if it may run with the key's shard. False: ask
+  /// CheckGate.
+  bool PassesGate(const CommandSpec& spec, const engine::Key& key) {
+    const uint32_t gate = engine_.gate.load(std::memory_order_relaxed);
+    if (__builtin_expect(gate == 0, 1)) return true;
+    return (gate & engine::kGatePause) == 0 &&
+           ((spec.flags & kFlagWrite) == 0 || !engine_.keyspace(key.shard).has_interests());
+  }
   /// Whether CLIENT PAUSE holds a command back.
   bool IsPaused(const CommandSpec& spec, const engine::Transaction* transaction) const;
 
@@ -194,18 +205,23 @@ class Server final : public shard::Executor, public engine::PostOffice {
  private:
   void ServeReadyKeys(engine::ThreadState& thread);
   void ServeKey(const engine::ReadyKey& ready, engine::WorkerId self);
-  bool TryServe(QueuedRequest* request, engine::WorkerId self);
+  void Serve(QueuedRequest* request, engine::WorkerId self);
+  void ExecuteRetry(QueuedRequest* request, engine::WorkerId self);
+  void SendCancelled(QueuedRequest* request);
+  bool HoldsAll(const QueuedRequest& request);
   void UnlinkHeld(QueuedRequest* request);
-  void CollectWaiterShards(const engine::Key& key, std::vector<engine::Key>* more,
+  void CollectWaiterShards(const engine::Key& key, size_t waiters_max, std::vector<engine::Key>* reached,
                            std::vector<shard::ShardId>* shards);
+  void Reach(const engine::Key& key, std::vector<engine::Key>* reached, std::vector<shard::ShardId>* shards);
+  void ExecuteCommand(QueuedRequest* request, engine::WorkerId self);
   void ExecuteCleanup(QueuedRequest* request);
   void FillContext(QueuedRequest* request, engine::CommandContext* ctx, engine::WorkerId self);
-  void RunRequest(QueuedRequest* request, engine::CommandContext* ctx, engine::ThreadState& thread);
-  void PostBehindAnswer(engine::ThreadState& thread, size_t first);
   ListenResult AddListener(std::unique_ptr<Listener> listener);
 
   engine::Engine engine_;
+  ClientMemory client_memory_;
   const engine::HandlerTable* handlers_;
+  const uint8_t list_group_;  // CommandSpec::group of commands on lists
   shard::LeaseTable leases_;
   ring::Mesh mesh_;
   std::vector<std::unique_ptr<Worker>> workers_;

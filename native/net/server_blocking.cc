@@ -75,18 +75,23 @@ void Server::UnlinkHeld(QueuedRequest* request) {
 // ---- Serving ----
 
 void Server::ServeReadyKeys(engine::ThreadState& thread) {
-  while (!thread.ready_keys.empty()) {
-    std::vector<engine::ReadyKey> ready;
-    ready.swap(thread.ready_keys);
-    for (const engine::ReadyKey& key : ready) ServeKey(key, thread.worker);
+  std::vector<engine::ReadyKey>& ready = thread.ready_keys;
+  // Those served may make more keys ready: by index, and out of the vector, which may move.
+  for (size_t i = 0; i < ready.size(); i++) {
+    const engine::ReadyKey key = std::move(ready[i]);
+    ServeKey(key, thread.worker);
   }
+  ready.clear();
+  constexpr size_t kKeptMax = 1024;
+  if (ready.capacity() > kKeptMax) ready.shrink_to_fit();
 }
 
 void Server::ServeKey(const engine::ReadyKey& ready, engine::WorkerId self) {
   engine::Keyspace& space = engine_.keyspace(ready.shard);
-  const Key key = engine_.MakeKey(ready.name);
+  const Key key{ready.name, ready.hash, ready.slot, ready.shard};
   engine::KeyInterest* interest = space.interests(ready.db).Find(ready.name);
   if (interest == nullptr) return;
+  interest->is_ready = false;
   const int64_t now_ms = Clock::WallMs();
   // Who comes later than this waits for the next change.
   const WaitNode* last = interest->waiters.last();
@@ -98,41 +103,56 @@ void Server::ServeKey(const engine::ReadyKey& ready, engine::WorkerId self) {
     WaitNode* next = node == last ? nullptr : node->next;
     engine::Waiter* waiter = node->waiter;
     const bool fits = exists && handle.entry()->type() == waiter->type;
-    const bool is_last_of_all = next == nullptr;
-    if (fits || waiter->wakes_without_key) TryServe(static_cast<QueuedRequest*>(waiter), self);
-    if (is_last_of_all) return;  // the interest may be gone with its last waiter
-    node = next;
+    if ((fits || waiter->wakes_without_key) && waiter->TryClaim()) {
+      Serve(static_cast<QueuedRequest*>(waiter), self);
+    }
+    node = next;  // after the last one the interest may be gone
   }
 }
 
-/// Runs a waiting command again. True: it was served, and is on its way home.
-bool Server::TryServe(QueuedRequest* request, engine::WorkerId self) {
-  if (!request->TryClaim()) return false;
+/// Runs a waiting command, which is claimed, again, and sends it home if it is served.
+void Server::Serve(QueuedRequest* request, engine::WorkerId self) {
   resp::ReplyBuilder reply(&request->reply, request->resp);
   engine::CommandContext ctx(engine_, reply);
   FillContext(request, &ctx, self);
   ctx.block = &request->block;
   ctx.is_retry = true;
-  engine::ThreadState& thread = engine::ThisThread();
-  const size_t first_behind = thread.behind_answer.size();
-  RunRequest(request, &ctx, thread);
-  if (request->block.is_set) {
-    request->block.is_set = false;
-    request->block.rewrites.clear();
-    if (request->Unclaim()) {
-      PostBehindAnswer(thread, first_behind);
-      return false;
-    }
-    request->outcome = QueuedRequest::Outcome::kCancelled;
-  } else {
-    request->state.store(engine::WaitState::kDone, std::memory_order_release);
+  uint64_t tick = CycleClock::Now();
+  RunCommand(ctx, request->handler, &tick);
+  if (!request->block.is_set) {
+    request->Finish();
     UnlinkHeld(request);
     request->outcome = QueuedRequest::Outcome::kAnswered;
+    return Post(request->origin, request);
   }
-  const bool is_served = request->outcome == QueuedRequest::Outcome::kAnswered;
+  request->block.is_set = false;
+  request->block.rewrites.clear();
+  // The gate lets nobody in who lacks what waiters need, but for what it cannot foresee.
+  const bool lacks_shards = request->needs_more_shards && !HoldsAll(*request);
+  const engine::WaitState state = lacks_shards ? engine::WaitState::kServingMissed : request->Unclaim();
+  if (state == engine::WaitState::kWaiting) return;
+  if (state == engine::WaitState::kServingCancelled) return SendCancelled(request);
+  request->phase = QueuedRequest::Phase::kRetry;
+  request->outcome = QueuedRequest::Outcome::kWiden;
   Post(request->origin, request);
-  PostBehindAnswer(thread, first_behind);
-  return is_served;
+}
+
+/// A waiting command that is still claimed, with all its shards.
+void Server::ExecuteRetry(QueuedRequest* request, engine::WorkerId self) {
+  request->phase = QueuedRequest::Phase::kCommand;
+  if (!request->Reclaim()) return SendCancelled(request);
+  Serve(request, self);
+}
+
+/// Its worker has asked for it while somebody had it.
+void Server::SendCancelled(QueuedRequest* request) {
+  UnlinkHeld(request);
+  request->outcome = QueuedRequest::Outcome::kCancelled;
+  Post(request->origin, request);
+}
+
+bool Server::HoldsAll(const QueuedRequest& request) {
+  return std::all_of(request.keys.begin(), request.keys.end(), [this](const Key& key) { return Holds(key.shard); });
 }
 
 // ---- The gate ----
@@ -142,51 +162,68 @@ bool Server::IsPaused(const CommandSpec& spec, const engine::Transaction* transa
   if ((gate & engine::kGatePause) == 0) return false;
   if (engine_.pause_until_ms.load(std::memory_order_relaxed) <= Clock::WallMs()) return false;
   if ((gate & engine::kGatePauseAll) != 0) return true;
-  const bool is_exec = transaction != nullptr && spec.runs == Runs::kTransaction;
+  const bool is_exec = transaction != nullptr && spec.id == CommandId::kExec;
   const uint64_t flags = is_exec ? transaction->flags() : spec.flags;
   return (flags & (kFlagWrite | kFlagMayReplicate)) != 0;
 }
 
-/// Adds the shards that waiters of `key` need, and the keys they would write to `more`.
-void Server::CollectWaiterShards(const Key& key, std::vector<Key>* more, std::vector<shard::ShardId>* shards) {
+/// Adds the shards that the first `waiters_max` waiters of `key` need, and those keys they would write that
+/// somebody waits for in turn.
+void Server::CollectWaiterShards(const Key& key, size_t waiters_max, std::vector<Key>* reached,
+                                 std::vector<shard::ShardId>* shards) {
   engine::Keyspace& space = engine_.keyspace(key.shard);
   if (!space.has_interests()) return;
   for (int db = 0; db < engine_.database_count(); db++) {
-    engine::KeyInterest* interest = space.interests(db).Find(key.name);
+    engine::Interests& interests = space.interests(db);
+    engine::KeyInterest* interest = interests.empty() ? nullptr : interests.Find(key.name);
     if (interest == nullptr) continue;
-    for (WaitNode* node = interest->waiters.first(); node != nullptr; node = node->next) {
+    size_t waiters = 0;
+    for (WaitNode* node = interest->waiters.first(); node != nullptr && waiters < waiters_max; node = node->next) {
       const QueuedRequest* request = static_cast<QueuedRequest*>(node->waiter);
+      // relaxed: one that is taken back meanwhile leaves its place to somebody whom we do not foresee.
+      if (request->state.load(std::memory_order_relaxed) == engine::WaitState::kDone) continue;
+      waiters++;
       // Constant while it is linked, which it is while we hold the key's shard.
       for (size_t i = request->node_count; i < request->keys.size(); i++) {
-        const Key& other = request->keys[i];
-        if (std::none_of(more->begin(), more->end(), [&](const Key& seen) { return seen.name == other.name; })) {
-          more->push_back(other);
-        }
-        if (!Contains(*shards, other.shard)) {
-          shards->insert(std::upper_bound(shards->begin(), shards->end(), other.shard), other.shard);
-        }
+        Reach(request->keys[i], reached, shards);
       }
     }
   }
 }
 
+/// A waiter may write `key`.
+void Server::Reach(const Key& key, std::vector<Key>* reached, std::vector<shard::ShardId>* shards) {
+  if (!Contains(*shards, key.shard)) {
+    shards->insert(std::upper_bound(shards->begin(), shards->end(), key.shard), key.shard);
+    return;  // not held: who waits for it is looked at when it is
+  }
+  if (!Holds(key.shard) || !engine_.keyspace(key.shard).has_interests()) return;
+  if (std::none_of(reached->begin(), reached->end(), [&](const Key& seen) { return seen.name == key.name; })) {
+    reached->push_back(key);
+  }
+}
+
 Server::Verdict Server::CheckGate(const CommandSpec& spec, const engine::Transaction* transaction,
-                                  std::span<const Key> keys, std::vector<shard::ShardId>* shards) {
+                                  std::span<const Key> keys, size_t arg_count,
+                                  std::vector<shard::ShardId>* shards) {
   if (IsPaused(spec, transaction)) return Verdict::kPostpone;
   if (engine_.gate.load(std::memory_order_relaxed) < engine::kGateWaiter) return Verdict::kRun;
-  const std::vector<shard::ShardId> held = *shards;
   std::vector<Key> reached;
-  if ((spec.flags & kFlagWrite) != 0) reached.assign(keys.begin(), keys.end());
-  if (transaction != nullptr && spec.runs == Runs::kTransaction) {
-    transaction->ForEachKey([&](const Key& key, bool writes) {
-      if (writes) reached.push_back(key);
-    });
-  }
+  const auto reach = [&](const Key& key, bool writes) {
+    if (writes && engine_.keyspace(key.shard).has_interests()) reached.push_back(key);
+  };
+  const bool is_exec = transaction != nullptr && spec.runs == Runs::kTransaction;
+  if (is_exec) transaction->ForEachKey(reach);
+  for (const Key& key : keys) reach(key, (spec.flags & kFlagWrite) != 0);
+  if (reached.empty()) return Verdict::kRun;
+  // A command on lists brings no more elements than it has words, and each of them serves one waiter.
+  const size_t waiters_max = !is_exec && spec.group == list_group_ ? arg_count : SIZE_MAX;
+  const size_t held = shards->size();
   for (size_t i = 0; i < reached.size(); i++) {
     const Key key = reached[i];
-    if (Contains(held, key.shard)) CollectWaiterShards(key, &reached, shards);
+    if (Holds(key.shard)) CollectWaiterShards(key, waiters_max, &reached, shards);
   }
-  return shards->size() > held.size() ? Verdict::kWiden : Verdict::kRun;
+  return shards->size() > held ? Verdict::kWiden : Verdict::kRun;
 }
 
 }  // namespace sherd::net

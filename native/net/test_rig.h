@@ -180,6 +180,12 @@ class DetachedClient {
     connection_.session.id = rig.engine().NextClientId();
     connection_.session.authenticated = !rig.engine().has_password();
   }
+  ~DetachedClient() {
+    // A client that has got messages stands in its worker's list until the end of a turn.
+    while (connection_.in_flush_list) worker_.RunOnce();
+  }
+  DetachedClient(const DetachedClient&) = delete;
+  DetachedClient& operator=(const DetachedClient&) = delete;
 
   net::Connection& connection() { return connection_; }
   bool is_parked() const { return connection_.state == net::ConnectionState::kParked; }

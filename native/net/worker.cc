@@ -26,7 +26,9 @@ constexpr uint64_t kTagTimer = 3;
 SpecialCommands FindSpecialCommands() {
   const auto id = [](std::string_view name) { return FindCommand(name)->id; };
   return {id("client"), id("debug"), id("exec"), id("unwatch"), id("watch"), id("reset"),
-          {id("multi"), id("watch"), id("quit"), id("reset")}};
+          {id("multi"), id("watch"), id("quit"), id("reset")},
+          {id("subscribe"), id("unsubscribe"), id("psubscribe"), id("punsubscribe"), id("ssubscribe"),
+           id("sunsubscribe"), id("ping"), id("quit"), id("reset")}};
 }
 
 }  // namespace
@@ -215,7 +217,7 @@ void Worker::ServeLists() {
     connection->in_ready_list = false;
     if (connection->state == ConnectionState::kActive) {
       ReadAndServe(connection);
-    } else if (connection->blocked != nullptr) {
+    } else if (connection->blocked != nullptr || connection->is_postponed) {
       ReadAhead(connection);
     }
   }
@@ -230,6 +232,7 @@ void Worker::ServeLists() {
   DrainInbox();
   tracking_.SendCollected(*this);
   FlushPushed();
+  if (__builtin_expect(must_evict_, 0)) EvictClients();
   for (const auto& [level, text] : log_lines_) {
     if (on_log_ != nullptr) on_log_(level, text);
   }
@@ -253,15 +256,21 @@ void Worker::PollShards() {
 
 /// Takes what other threads have for this worker. Never executes a command: safe between any two.
 void Worker::DrainInbox() {
-  ring::Inbox& inbox = server_->inbox(index_);
-  while (!inbox.empty()) {
-    ring::InboxNode* node = inbox.TakeAll();
-    while (node != nullptr) {
-      ring::InboxNode* next = node->next_in_inbox;
-      static_cast<engine::Message*>(node)->Deliver(*this);
-      node = next;
-    }
+  while (DrainInboxOnce()) {
   }
+}
+
+/// The same with what is there now: bounded, whatever others send meanwhile. False: there was nothing.
+bool Worker::DrainInboxOnce() {
+  ring::Inbox& inbox = server_->inbox(index_);
+  if (inbox.empty()) return false;
+  ring::InboxNode* node = inbox.TakeAll();
+  while (node != nullptr) {
+    ring::InboxNode* next = node->next_in_inbox;
+    static_cast<engine::Message*>(node)->Deliver(*this);
+    node = next;
+  }
+  return true;
 }
 
 void Worker::ResumeAnswered() {
@@ -294,8 +303,28 @@ engine::Session* Worker::FindSession(uint64_t client_id) {
 resp::OutputBuffer* Worker::OutputOf(engine::Session* session) {
   // Sessions of connections are the first member of one.
   Connection* connection = reinterpret_cast<Connection*>(session);
-  // A reply that is being put together holds what was read before anything that is pushed now.
-  return connection->filling == nullptr ? &connection->output : &connection->filling->pushed;
+  if (__builtin_expect(session->holds_pushes, 0)) return &held_pushes_[connection];
+  return &connection->output;
+}
+
+/// The reply under way is complete: what came meanwhile goes behind it. Messages that a command sets off
+/// are on their way before its answer, when another worker executes it, and Redis 7.2 sends them after it.
+void Worker::ReleasePushes(Connection* connection) {
+  if (__builtin_expect(!connection->session.holds_pushes, 1)) return;
+  connection->session.holds_pushes = false;
+  const auto found = held_pushes_.find(connection);
+  if (found == held_pushes_.end()) return;
+  if (connection->state != ConnectionState::kClosing) connection->output.AppendBuffer(found->second);
+  held_pushes_.erase(found);
+}
+
+size_t Worker::PendingOutput(const Connection& connection) const {
+  size_t pending = connection.output.size();
+  if (__builtin_expect(connection.session.holds_pushes, 0)) {
+    const auto found = held_pushes_.find(&connection);
+    if (found != held_pushes_.end()) pending += found->second.size();
+  }
+  return pending;
 }
 
 void Worker::EndPush(engine::Session* session) {
@@ -343,7 +372,9 @@ void Worker::DeliverControlReplies() {
       }
       if (!connection->skip_answer) connection->output.Append(reply);
       connection->skip_answer = false;
-      Resume(connection);
+      // A monitor sees its own command behind the reply and before the next one.
+      DrainInbox();
+      if (connection->state == ConnectionState::kParked) Resume(connection);
     }
   }
 }
@@ -360,6 +391,7 @@ Connection* Worker::FinishControl(uint64_t token, bool failed) {
     if (failed) counters.failed_calls.Increment();
     if (failed) counters_.error_replies.Increment();
     counters_.commands_processed.Increment();
+    if (pending.monitor_line != nullptr) engine_.monitors.Post(pending.monitor_line);
     pending = pending_control_.back();
     pending_control_.pop_back();
     return connection;
@@ -370,6 +402,7 @@ Connection* Worker::FinishControl(uint64_t token, bool failed) {
 /// An answered connection goes on with what it had sent behind the command.
 void Worker::Resume(Connection* connection) {
   connection->state = ConnectionState::kActive;
+  connection->session.argument_bytes = 0;
   if (!connection->input.empty()) {
     ServeInput(connection);
   } else {

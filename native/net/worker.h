@@ -23,6 +23,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "engine/command_context.h"
@@ -55,13 +56,15 @@ struct ClientFilter {
   bool has_address = false, has_local_address = false, has_user = false, has_type = false;
   int64_t max_age_sec = -1;
   uint64_t skip_id = 0;
+  uint64_t caller_id = 0;  // if it is killed too, it gets its reply first
   bool has_ids = false;
 };
 
 /// Commands that the worker itself knows by name.
 struct SpecialCommands {
   CommandId client, debug, exec, unwatch, watch, reset;
-  std::array<CommandId, 4> immediate;  // what MULTI does not queue beside EXEC and DISCARD
+  std::array<CommandId, 4> immediate;   // what MULTI does not queue beside EXEC and DISCARD
+  std::array<CommandId, 9> subscriber;  // what a RESP2 client that listens may call
 };
 
 class Worker final : public engine::WorkerPort {
@@ -125,12 +128,15 @@ class Worker final : public engine::WorkerPort {
   /// CLIENT UNBLOCK for a client of this worker. False: it does not wait for anything.
   bool UnblockClient(uint64_t client_id, bool with_error);
   /// CLIENT PAUSE is over, or another one has begun.
-  void LookAtPostponed() { must_look_at_postponed_ = true; }
+  void LookAtPostponed() override { must_look_at_postponed_ = true; }
 
   // ---- engine::WorkerPort ----
   engine::Session* FindSession(uint64_t client_id) override;
   resp::OutputBuffer* OutputOf(engine::Session* session) override;
   void EndPush(engine::Session* session) override;
+  /// Another worker has found that the clients hold too much memory, and that the largest are here.
+  void EvictLater();
+  void Drain() override { DrainInboxOnce(); }
   engine::WorkerTracking& tracking() override { return tracking_; }
   void PollLater(engine::ShardId shard) { shards_to_poll_.push_back(shard); }
   /// Fills what all commands of this worker share.
@@ -157,6 +163,9 @@ class Worker final : public engine::WorkerPort {
   bool HasWork();
   void ServeLists();
   void DrainInbox();
+  bool DrainInboxOnce();
+  void ReleasePushes(Connection* connection);
+  size_t PendingOutput(const Connection& connection) const;
   void ResumeAnswered();
   void SubmitPrepared();
   void FlushPushed();
@@ -183,9 +192,10 @@ class Worker final : public engine::WorkerPort {
   void PauseAccepting(Listener* listener);
   void Flush(Connection* connection);
   void Close(Connection* connection);
+  const engine::OutputLimit& OutputLimitOf(const Connection& connection) const;
   bool IsOverOutputLimit(Connection* connection);
   void CloseOverLimit(Connection* connection);
-  bool CheckInputLimit(Connection* connection);
+  bool CheckInputLimit(Connection* connection, size_t arrived = 0);
   void BorrowScratch(Connection* connection);
   void ReturnScratch(Connection* connection);
 
@@ -231,14 +241,13 @@ class Worker final : public engine::WorkerPort {
             std::span<const std::string_view> args, std::span<const engine::Key> keys, bool skip_answer);
   void StopWaiting(Connection* connection, QueuedRequest* request);
   void CancelWaiting(Connection* connection);
+  void FinishCancelled(Connection* connection);
   void WriteTimeoutReply(Connection* connection, QueuedRequest* request);
   void Dispose(QueuedRequest* request);
   void ForgetTransaction(Connection* connection);
   void Bury(Connection* connection);
   void ExpireWaiting();
   void ArmTimer();
-  Outcome Postpone(Connection* connection);
-  void ResumePostponed();
   void Submit(QueuedRequest* request);
   void ResumeLater(Connection* connection);
   void CallNextControl(Connection* connection);
@@ -260,12 +269,27 @@ class Worker final : public engine::WorkerPort {
     if ((session->tracking & engine::kTrackingCaching) != 0) engine::SetCaching(session, &tracking_, false);
   }
 
+  // ---- Clients as a whole (worker_clients.cc) ----
+  void Account(Connection* connection);
+  void SetAccount(Connection* connection, size_t bytes, ClientMemory::Bucket bucket);
+  void EvictClients();
+  bool KeepsLimits(Connection* connection);
+  void NotePeaks();
+  void NotePeak(size_t input, size_t output);
+  bool IsIdle(const Connection& connection, int64_t timeout_ms) const;
+  void CheckConnections();
+  Outcome Postpone(Connection* connection);
+  void PostponeRequest(QueuedRequest* request);
+  void NotePostponed(Connection* connection);
+  void NoteResumed(Connection* connection);
+  void ForgetPostponed(Connection* connection);
+  void ResumePostponed();
+
   // ---- Cron (worker_cron.cc) ----
   void RefreshClock();
   bool RunBackgroundSlice();
   bool ExpireSlice(int64_t deadline_ns);
   bool FreeSlice(int64_t deadline_ns);
-  void CheckConnections();
   bool ExpireDatabase(engine::ShardId shard, int db, int64_t deadline_ns);
   void UpdateWorkerCounters();
   void UpdateShardCounters(engine::ShardId shard);
@@ -281,9 +305,17 @@ class Worker final : public engine::WorkerPort {
   ControlCallback on_control_;
   LogCallback on_log_;
   std::vector<std::pair<const char*, std::string>> log_lines_;
-  uint64_t text_version_ = ~uint64_t{0};      // of the engine's text options, as output_limit_ shows them
+  uint64_t text_version_ = ~uint64_t{0};      // of the engine's text options, as output_limits_ shows them
 
-  engine::OutputLimit output_limit_;          // of class normal, refreshed by Cron
+  engine::OutputLimit output_limits_[3];      // by ClientClass, as of this turn
+  bool has_client_limits_ = false;            // something is to be looked at after each command (KeepsLimits)
+  bool must_evict_ = false;                   // clients hold more than maxmemory-clients
+  int64_t over_memory_logged_second_ = 0;
+  struct BufferPeaks {
+    size_t input = 0;
+    size_t output = 0;
+  };
+  std::array<BufferPeaks, 8> peaks_;          // of the last seconds, by second
   std::vector<Listener*> paused_listeners_;   // out of descriptors when we last accepted
   std::vector<Connection*> connections_;
   std::vector<Connection*> ready_;            // to be served again this turn or the next
@@ -292,6 +324,8 @@ class Worker final : public engine::WorkerPort {
   std::vector<Connection*> to_resume_;        // answered, to be served again
   std::vector<Connection*> to_flush_;         // have got messages
   std::vector<Connection*> to_close_;         // have got too many
+  // Messages to connections whose reply is not complete (Session::holds_pushes).
+  std::unordered_map<const Connection*, resp::OutputBuffer> held_pushes_;
   std::vector<QueuedRequest*> prepared_;      // to be submitted, or run at home, when no command runs
   std::vector<Connection*> postponed_;        // by CLIENT PAUSE
   std::vector<QueuedRequest*> postponed_requests_;
@@ -313,6 +347,7 @@ class Worker final : public engine::WorkerPort {
     Connection* connection;
     const CommandSpec* spec;
     uint64_t started;       // CycleClock
+    engine::MonitorLine monitor_line;  // to be shown when it is answered; null: nobody monitors
   };
   std::vector<PendingControl> pending_control_;
   std::vector<ControlCall> control_calls_;    // to be handed over at the end of the turn

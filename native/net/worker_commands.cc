@@ -31,6 +31,13 @@ std::string_view Clip(std::string_view text, size_t max = 128) {
   return nul == std::string_view::npos ? text : text.substr(0, nul);
 }
 
+/// What a monitor may not run, as Redis takes it for a replica.
+bool TouchesKeyspace(const CommandSpec& spec, const engine::Session& session) {
+  uint64_t flags = spec.flags;
+  if (spec.id == CommandId::kExec && session.transaction != nullptr) flags |= session.transaction->flags();
+  return (flags & (kFlagWrite | kFlagReadonly | kFlagMayReplicate)) != 0;
+}
+
 }  // namespace
 
 // ---- Parse ahead ----
@@ -94,10 +101,7 @@ Worker::WindowEnd Worker::RunWindow(Connection* connection) {
     }
     // Messages set off by the command, or by others meanwhile, come before the next reply.
     if (__builtin_expect(!server_->inbox(index_).empty(), 0)) DrainInbox();
-    if (__builtin_expect(output_limit_.hard_bytes > 0 && IsOverOutputLimit(connection), 0)) {
-      CloseOverLimit(connection);
-      return {Outcome::kClose, 0, false};
-    }
+    if (__builtin_expect(has_client_limits_, 0) && !KeepsLimits(connection)) return {Outcome::kClose, 0, false};
     if (__builtin_expect(connection->session.authenticated != was_authenticated, 0)) {
       connection->parser.Reset();
       return {Outcome::kDone, window_[i].end, true};
@@ -176,6 +180,7 @@ Worker::Outcome Worker::RunParsed(Connection* connection, const ParsedCommand& c
   const std::span<const std::string_view> args(&args_[command.first_arg], command.arg_count);
   const CommandSpec* spec = command.spec;
   if (__builtin_expect(spec == nullptr, 0)) {
+    connection->session.last_command = nullptr;
     if (EqualsIgnoreCase(args[0], "post") || EqualsIgnoreCase(args[0], "host:")) {
       // A browser was made to talk to us: Redis drops the connection without a word.
       Log("warning", "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: "
@@ -190,17 +195,20 @@ Worker::Outcome Worker::RunParsed(Connection* connection, const ParsedCommand& c
   if (__builtin_expect(spec->subcommand_count > 0 && args.size() > 1, 0)) {
     const CommandSpec* subcommand = FindSubcommand(*spec, args[1]);
     if (subcommand == nullptr) {
+      connection->session.last_command = nullptr;
       RefuseUnknown(connection, spec, args);
       return Outcome::kDone;
     }
     spec = subcommand;
   }
+  // CLIENT LIST tells what was asked, also when it was refused or is held back.
+  connection->session.last_command = spec->full_name;
   if (__builtin_expect(Refuse(connection, spec, args), 0)) return Outcome::kDone;
   if (__builtin_expect(engine_.gate.load(std::memory_order_relaxed) != 0, 0) &&
+      !connection->session.is_monitor &&  // as Redis, which takes them for replicas
       server_->IsPaused(*spec, connection->session.transaction.get())) {
     return Postpone(connection);
   }
-  connection->session.last_command = spec->full_name;
   connection->session.commands++;
   const engine::HandlerRow& row = server_->handlers().Find(spec->id);
   const engine::Key* key = command.has_key ? &command.key : nullptr;
@@ -237,7 +245,12 @@ bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
   const bool no_auth = !session.authenticated && (spec->flags & kFlagNoAuth) == 0 && engine_.has_password();
   const bool is_debug = spec->id == ids_.debug;
   const bool no_multi = session.in_multi && (spec->flags & kFlagNoMulti) != 0;
-  if (__builtin_expect(!bad_arity && !no_auth && !is_debug && !no_multi, 1)) return false;
+  const bool is_monitor = session.is_monitor;
+  const bool is_subscriber =
+      session.is_subscriber && session.resp == 2 &&
+      std::find(ids_.subscriber.begin(), ids_.subscriber.end(), spec->id) == ids_.subscriber.end();
+  const bool is_special = is_debug || no_multi || is_monitor || is_subscriber;
+  if (__builtin_expect(!bad_arity && !no_auth && !is_special, 1)) return false;
   std::string text;
   if (bad_arity) {
     text = "ERR wrong number of arguments for '" + std::string(spec->full_name) + "' command";
@@ -247,10 +260,22 @@ bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
     text = "ERR Command not allowed inside a transaction";
   } else if (no_auth) {
     text = engine::errors::kNoAuth;
+  } else if (is_monitor && TouchesKeyspace(*spec, session)) {
+    text = "ERR Replica can't interact with the keyspace";
+  } else if (is_subscriber) {
+    text = "ERR Can't execute '" + std::string(spec->full_name) +
+           "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context";
   } else {
     return false;
   }
   engine_.command_counters(index_, static_cast<size_t>(spec->id)).rejected_calls.Increment();
+  if (session.in_multi && spec->id == ids_.exec) {
+    // An EXEC that is refused ends the transaction all the same.
+    const std::string_view reason = std::string_view(text).substr(text.starts_with("ERR ") ? 4 : 0);
+    SendError(connection, "EXECABORT Transaction discarded because of: " + std::string(reason));
+    ForgetTransaction(connection);
+    return true;
+  }
   if (session.in_multi) session.transaction->Abort();
   SendError(connection, text);
   return true;
@@ -368,6 +393,7 @@ Worker::Outcome Worker::RunOnConnection(Connection* connection, const CommandSpe
   ctx.db = connection->session.db;
   ctx.client_id = connection->session.id;
   ctx.session = &connection->session;
+  ctx.sender = &connection->session;
   if ((spec->flags & kFlagBlocking) != 0) ctx.block = &block_;
   RunCommand(ctx, handler, &tick_);
   if (__builtin_expect(block_.is_set, 0)) {
@@ -397,17 +423,16 @@ Worker::Outcome Worker::RunHere(Connection* connection, const CommandSpec* spec,
   ctx.client_id = connection->session.id;
   ctx.large_argument = &large_argument_;
   ctx.transaction = connection->session.transaction.get();
+  ctx.sender = &connection->session;
   if (spec->runs == Runs::kTransaction) ctx.session = &connection->session;
   if ((spec->flags & kFlagBlocking) != 0) ctx.block = &block_;
   RunCommand(ctx, handler, &tick_);
   counters_.commands_in_place.Increment();
   EndReply(connection, is_covered);
-  if (__builtin_expect(block_.is_set, 0)) {
-    Wait(connection, spec, handler, args, keys, is_covered);
-    return Outcome::kParked;
-  }
+  const bool must_wait = block_.is_set;
+  if (__builtin_expect(must_wait, 0)) Wait(connection, spec, handler, args, keys, is_covered);
   server_->ServeReady(thread_);
-  return Outcome::kDone;
+  return must_wait ? Outcome::kParked : Outcome::kDone;
 }
 
 /// Takes a free lease, waiting a few hundred nanoseconds for one that is about to become free.
@@ -426,7 +451,7 @@ Worker::Outcome Worker::RunOnShard(Connection* connection, const CommandSpec* sp
                                    std::span<const std::string_view> args, const engine::Key& key) {
   const shard::ShardId shard = key.shard;
   if (MayRunHere(shard) && TakeLease(shard)) {
-    if (__builtin_expect(engine_.gate.load(std::memory_order_relaxed) != 0, 0)) {
+    if (__builtin_expect(!server_->PassesGate(*spec, key), 0)) {
       server_->leases().Release(shard, index_);
       keys_.assign(1, key);
       shards_.assign(1, shard);
@@ -491,7 +516,7 @@ Worker::Outcome Worker::RunOnSet(Connection* connection, const CommandSpec* spec
     Server::Verdict verdict = Server::Verdict::kRun;
     if (__builtin_expect(engine_.gate.load(std::memory_order_relaxed) != 0, 0)) {
       held_ = shards_;
-      verdict = server_->CheckGate(*spec, connection->session.transaction.get(), keys_, &shards_);
+      verdict = server_->CheckGate(*spec, connection->session.transaction.get(), keys_, args.size(), &shards_);
     }
     if (verdict == Server::Verdict::kRun && server_->IsForRunner(*spec, args, keys_, connection->session.db)) {
       server_->leases().ReleaseAll(shards_.data(), count, index_);
@@ -514,6 +539,7 @@ Worker::Outcome Worker::RunOnSet(Connection* connection, const CommandSpec* spec
     request->session = &connection->session;
   }
   Park(connection);
+  connection->session.holds_pushes = true;
   counters_.commands_queued.Increment();
   Submit(request);
   return Outcome::kParked;
@@ -528,7 +554,13 @@ Worker::Outcome Worker::CallControl(Connection* connection, const CommandSpec* s
   call.resp = connection->session.resp;
   call.client_id = connection->session.id;
   call.db = connection->session.db;
-  pending_control_.push_back({call.token, connection, spec, CycleClock::Now()});
+  connection->session.argument_bytes = 0;
+  for (std::string_view arg : args) connection->session.argument_bytes += arg.size();
+  engine::MonitorLine line;
+  if (__builtin_expect(engine_.monitors.any(), 0)) {
+    line = engine::MakeMonitorLine(*spec, connection->session, connection->session.db, args);
+  }
+  pending_control_.push_back({call.token, connection, spec, CycleClock::Now(), std::move(line)});
   control_calls_.push_back(std::move(call));
   counters_.control_commands.Increment();
   Park(connection);

@@ -2,6 +2,9 @@
 //
 // Nothing here may hold up the sockets: work that can be long is done in slices of kSliceNs between
 // rounds of the loop, under the lease of one shard at a time, and never waits for a lease.
+#include <algorithm>
+#include <iterator>
+
 #include "base/clock.h"
 #include "engine/field_expiry.h"
 #include "net/worker.h"
@@ -22,8 +25,12 @@ void Worker::RefreshClock() {
   now_ms_ = Clock::WallMs();
   if (const uint64_t version = engine_.text_version(); version != text_version_) {
     text_version_ = version;
-    output_limit_ = engine_.output_limit(engine::ClientClass::kNormal);
+    for (const engine::ClientClass client_class :
+         {engine::ClientClass::kNormal, engine::ClientClass::kReplica, engine::ClientClass::kPubsub}) {
+      output_limits_[static_cast<size_t>(client_class)] = engine_.output_limit(client_class);
+    }
   }
+  has_client_limits_ = output_limits_[0].hard_bytes > 0 || output_limits_[2].hard_bytes > 0 || engine_.options().maxmemory_clients.Get() != 0;
   const int64_t seconds = now_ms_ / 1000;
   if (seconds == last_second_) return;
   last_second_ = seconds;
@@ -37,6 +44,7 @@ void Worker::Cron() {
   if (!is_running_ || engine_.cron_paused.load(std::memory_order_relaxed)) return;
   engine::SetThisThread(&thread_);
   RefreshClock();
+  engine_.EndPause(now_ms_);
   counters_.heartbeat.Increment();
   const int64_t hz = engine_.options().hz.Get() > 0 ? engine_.options().hz.Get() : 10;
   size_t buckets = 0;
@@ -51,7 +59,8 @@ void Worker::Cron() {
       if (counters.expires.Get() + counters.field_expires.Get() > 0) buckets += counters.keys.Get() / 5 + 1;
     }
   }
-  if (engine_.active_expire.load(std::memory_order_relaxed)) {
+  // While CLIENT PAUSE holds writes back, nothing else deletes either.
+  if (engine_.active_expire.load(std::memory_order_relaxed) && !engine_.IsPaused(now_ms_)) {
     // Every key with an expiry is looked at once a second at effort 1, up to ten times at effort 10.
     expire_buckets_left_ = (buckets * static_cast<size_t>(engine_.options().active_expire_effort.Get()) +
                             static_cast<size_t>(hz) - 1) / static_cast<size_t>(hz);
@@ -69,6 +78,7 @@ void Worker::Cron() {
 
 /// One slice of what is due. True while there is more.
 bool Worker::RunBackgroundSlice() {
+  if (engine_.IsPaused(now_ms_)) expire_buckets_left_ = 0;
   if (expire_buckets_left_ == 0 && !has_deferred_frees_) return false;
   const int64_t deadline_ns = Clock::MonotonicNs() + kSliceNs;
   const bool more_frees = has_deferred_frees_ && FreeSlice(deadline_ns);
@@ -168,23 +178,6 @@ bool Worker::FreeSlice(int64_t deadline_ns) {
   return has_deferred_frees_;
 }
 
-void Worker::CheckConnections() {
-  const int64_t timeout_ms = engine_.options().timeout_sec.Get() * 1000;
-  const bool has_limits = output_limit_.hard_bytes > 0 || output_limit_.soft_bytes > 0;
-  if (timeout_ms == 0 && !has_limits) return;
-  for (size_t i = connections_.size(); i-- > 0;) {
-    Connection* connection = connections_[i];
-    const bool is_idle = timeout_ms > 0 && connection->state == ConnectionState::kActive &&
-                         now_ms_ - connection->session.last_active_ms > timeout_ms;
-    if (is_idle) {
-      counters_.timeouts.Increment();
-      Close(connection);
-    } else if (has_limits && IsOverOutputLimit(connection)) {
-      CloseOverLimit(connection);
-    }
-  }
-}
-
 void Worker::UpdateWorkerCounters() {
   uint64_t pushes = 0, stalls = 0, high_water = 0;
   for (engine::WorkerId to = 0; to < server_->mesh().workers(); to++) {
@@ -201,11 +194,7 @@ void Worker::UpdateWorkerCounters() {
   // Walking all connections is for once a second.
   if (last_second_ == counted_second_) return;
   counted_second_ = last_second_;
-  uint64_t bytes = 0;
-  for (const Connection* connection : connections_) {
-    bytes += sizeof(Connection) + connection->input.capacity() + connection->output.memory();
-  }
-  counters_.client_memory_bytes.Set(bytes);
+  NotePeaks();
 }
 
 void Worker::UpdateShardCounters(engine::ShardId shard) {

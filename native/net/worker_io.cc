@@ -153,8 +153,10 @@ void Worker::Adopt(int fd, Listener* listener) {
   session.address = listener->is_unix ? listener->path + ":0" : AddressText(peer);
   session.local_address = listener->is_unix ? listener->path + ":0" : AddressText(local);
   server_->AddClient(session.id, index_, connection);
+  connection->is_listed = true;
   connection->index = connections_.size();
   connections_.push_back(connection);
+  Account(connection);
   counters_.connections_received.Increment();
   counters_.connected_clients.Set(connections_.size());
 
@@ -167,15 +169,20 @@ void Worker::Adopt(int fd, Listener* listener) {
 void Worker::Close(Connection* connection) {
   if (connection->state == ConnectionState::kClosing) return;
   connection->state = ConnectionState::kClosing;
+  engine_.pubsub().Leave(&connection->session);
+  ReleasePushes(connection);
   if (connection->is_on_scratch) {
     connection->output.Clear();
     connection->output.DetachScratch();
     connection->is_on_scratch = false;
   }
+  if (connection->session.is_monitor) engine_.monitors.Remove(index_, &connection->session);
   if (connection->session.fd < 0) return;  // not a socket of ours (ServeBytes): the caller keeps it
+  SetAccount(connection, 0, ClientMemory::kNoBucket);
+  connection->is_listed = false;
   server_->RemoveClient(connection->session.id);
   engine::StopTracking(&connection->session, &tracking_);
-  if (connection->is_postponed) std::erase(postponed_, connection);
+  if (connection->is_postponed) ForgetPostponed(connection);
   close(connection->session.fd);           // leaves the epoll set by itself
   connection->session.fd = -1;
   connections_[connection->index] = connections_.back();
@@ -198,6 +205,9 @@ void Worker::ReadAndServe(Connection* connection) {
   }
   const ssize_t got = ReadSome(connection, read_buffer_.get(), kReadBytes);
   if (got <= 0) return;
+  if (__builtin_expect(connection->session.in_multi, 0) && !CheckInputLimit(connection, static_cast<size_t>(got))) {
+    return;
+  }
   const std::string_view input(read_buffer_.get(), static_cast<size_t>(got));
   BorrowScratch(connection);
   const size_t consumed = Serve(connection, input);
@@ -337,10 +347,17 @@ void Worker::ServeLargeArgument(Connection* connection) {
   ReturnScratch(connection);
 }
 
-bool Worker::CheckInputLimit(Connection* connection) {
-  const size_t size = connection->input.size() + (connection->large != nullptr ? connection->large->capacity : 0);
-  if (size > counters_.max_input_buffer.Get()) counters_.max_input_buffer.Set(size);
-  if (static_cast<int64_t>(size) <= engine_.options().client_query_buffer_limit.Get()) return true;
+/// Whether the input is within client-query-buffer-limit, with `arrived` bytes that have not been kept; what
+/// MULTI has queued counts, too. Closes the connection if it is not.
+bool Worker::CheckInputLimit(Connection* connection, size_t arrived) {
+  size_t size = connection->input.size() + (connection->large != nullptr ? connection->large->capacity : 0);
+  NotePeak(size, 0);
+  size += arrived;
+  if (connection->session.in_multi) size += connection->session.transaction->argument_bytes();
+  if (static_cast<int64_t>(size) <= engine_.options().client_query_buffer_limit.Get()) {
+    Account(connection);
+    return true;
+  }
   counters_.query_buffer_limit_disconnections.Increment();
   std::string line;
   DescribeConnection(*connection, now_ms_, &line);
@@ -358,9 +375,11 @@ void Worker::BorrowScratch(Connection* connection) {
 }
 
 void Worker::ReturnScratch(Connection* connection) {
-  if (!connection->is_on_scratch) return;
-  connection->output.DetachScratch();
-  connection->is_on_scratch = false;
+  if (connection->is_on_scratch) {
+    connection->output.DetachScratch();
+    connection->is_on_scratch = false;
+  }
+  Account(connection);
 }
 
 void Worker::Flush(Connection* connection) {
@@ -389,15 +408,17 @@ void Worker::Flush(Connection* connection) {
     }
     counters_.writes_processed.Increment();
     counters_.net_output_bytes.Add(static_cast<uint64_t>(sent));
+    connection->session.last_active_ms = now_ms_;
     output.Consume(static_cast<size_t>(sent));
     if (static_cast<size_t>(sent) < total) connection->writable = false;
   }
   if (output.empty()) {
     connection->soft_limit_since_ms = 0;
-    if (connection->session.close_after_reply) Close(connection);
-    return;
+    if (connection->session.close_after_reply) return Close(connection);
+    return Account(connection);
   }
-  if (output.memory() > counters_.max_output_buffer.Get()) counters_.max_output_buffer.Set(output.memory());
+  NotePeak(0, output.memory());
+  Account(connection);
   if (IsOverOutputLimit(connection)) CloseOverLimit(connection);
 }
 
@@ -409,9 +430,20 @@ void Worker::CloseOverLimit(Connection* connection) {
   Close(connection);
 }
 
+const engine::OutputLimit& Worker::OutputLimitOf(const Connection& connection) const {
+  using engine::ClientClass;
+  return output_limits_[static_cast<size_t>(connection.session.is_subscriber ? ClientClass::kPubsub
+                                                                             : ClientClass::kNormal)];
+}
+
 bool Worker::IsOverOutputLimit(Connection* connection) {
-  const engine::OutputLimit& limit = output_limit_;
-  const int64_t pending = static_cast<int64_t>(connection->output.size());
+  const engine::OutputLimit& limit = OutputLimitOf(*connection);
+  const int64_t pending = static_cast<int64_t>(PendingOutput(*connection));
+  // Who has not said who it is gets errors only, and has to read them.
+  constexpr size_t kStrangerMax = 1024;
+  if (!connection->session.authenticated && connection->output.memory() > kStrangerMax && engine_.has_password()) {
+    return true;
+  }
   if (limit.hard_bytes > 0 && pending >= limit.hard_bytes) return true;
   if (limit.soft_bytes == 0 || pending < limit.soft_bytes) {
     connection->soft_limit_since_ms = 0;

@@ -4,6 +4,7 @@
 // See server.h for the life of a request. What comes home is delivered by DrainInbox, which may be in the
 // middle of a batch: so here replies are appended and lists are filled, and whatever executes commands or
 // touches leases (prepared_, to_resume_) has its turn in ServeLists.
+#include <sched.h>
 #include <sys/timerfd.h>
 
 #include <algorithm>
@@ -21,6 +22,8 @@ QueuedRequest* Worker::MakeRequest(Connection* connection, const CommandSpec* sp
                                    std::span<const engine::Key> keys,
                                    std::span<const shard::ShardId> shards) {
   QueuedRequest* request = new QueuedRequest();
+  connection->session.argument_bytes = 0;
+  for (const std::string_view arg : args) connection->session.argument_bytes += arg.size();
   request->spec = spec;
   request->handler = handler;
   request->db = connection->session.db;
@@ -45,14 +48,15 @@ QueuedRequest* Worker::MakeRequest(Connection* connection, const CommandSpec* sp
     request->args.emplace_back(request->bytes.data() + start, arg.size());
   }
   request->keys.assign(keys.begin(), keys.end());
+  size_t index = 0;
   for (engine::Key& key : request->keys) {
-    // Point the key's name at our copy of the argument it came from.
-    const size_t index = static_cast<size_t>(
-        std::find_if(args.begin(), args.end(),
-                     [&](std::string_view arg) {
-                       return arg.data() == key.name.data() && arg.size() == key.name.size();
-                     }) - args.begin());
-    CHECK(index < args.size());
+    // Point the key's name at our copy of the argument it came from. Keys come in the order of the
+    // arguments, as a rule: so the search goes on where the last one was found, and round once.
+    for (size_t looked_at = 0;; looked_at++) {
+      CHECK(looked_at < args.size());
+      index = index + 1 == args.size() ? 0 : index + 1;
+      if (args[index].data() == key.name.data() && args[index].size() == key.name.size()) break;
+    }
     key.name = request->args[index];
   }
   request->large = large_argument_;
@@ -66,6 +70,7 @@ Worker::Outcome Worker::Queue(Connection* connection, const CommandSpec* spec, e
                               std::span<const shard::ShardId> shards) {
   QueuedRequest* request = MakeRequest(connection, spec, handler, args, keys, shards);
   Park(connection);
+  connection->session.holds_pushes = true;
   counters_.commands_queued.Increment();
   Submit(request);
   return Outcome::kParked;
@@ -81,6 +86,7 @@ Worker::Outcome Worker::QueueForRunner(Connection* connection, const CommandSpec
   request->shard_count = static_cast<uint16_t>(request->shard_list.size());
   request->runs_on = server_->runner().id();
   Park(connection);
+  connection->session.holds_pushes = true;
   counters_.commands_long.Increment();
   server_->runner().Run(request);
   return Outcome::kParked;
@@ -127,9 +133,8 @@ void Worker::ComeHome(QueuedRequest* request) {
       prepared_.push_back(request);
       return;
     case HomeFor::kPostponed:
-      postponed_requests_.push_back(request);
-      must_look_at_postponed_ = true;
-      return;
+      ReleasePushes(connection);
+      return PostponeRequest(request);
     case HomeFor::kAnswered:
     case HomeFor::kCancelled:
       break;
@@ -149,6 +154,7 @@ void Worker::ComeHome(QueuedRequest* request) {
     connection->output.AppendBuffer(request->reply);
   }
   if (request->spec->runs == Runs::kTransaction) FinishTransaction(connection, *request->spec);
+  ReleasePushes(connection);
   Dispose(request);
   ResumeLater(connection);
 }
@@ -237,8 +243,10 @@ void Worker::Wait(Connection* connection, const CommandSpec* spec, engine::Handl
 void Worker::NoteBlocked(QueuedRequest* request) {
   Connection* connection = request->connection;
   connection->blocked = request;
+  ReleasePushes(connection);
   counters_.blocked_clients.Add(1);
   if (request->deadline_ms != 0) timeouts_.insert({request->deadline_ms, request});
+  counters_.clients_in_timeout_table.Set(timeouts_.size());
   if (connection->readable) MarkReady(connection);
   // It went away, or was killed, while the request was executed elsewhere.
   if (connection->state == ConnectionState::kClosing) CancelWaiting(connection);
@@ -248,13 +256,23 @@ void Worker::StopWaiting(Connection* connection, QueuedRequest* request) {
   connection->blocked = nullptr;
   counters_.blocked_clients.Set(counters_.blocked_clients.Get() - 1);
   if (request->deadline_ms != 0) timeouts_.erase({request->deadline_ms, request});
+  counters_.clients_in_timeout_table.Set(timeouts_.size());
 }
 
 /// Takes the connection's waiting command back: its time is over, or its client is gone. If somebody
 /// serves it just now it comes home by itself.
 void Worker::CancelWaiting(Connection* connection) {
   QueuedRequest* request = connection->blocked;
-  if (!request->TryCancel()) return;
+  // The notice of another thread comes before that has linked the request: a matter of instructions. To be
+  // cancelled it must be linked, or nobody would ever take it back.
+  // acquire: what it has been linked to is seen.
+  while (request->state.load(std::memory_order_acquire) == engine::WaitState::kRunning) sched_yield();
+  if (request->TryCancel()) FinishCancelled(connection);
+}
+
+/// Answers a connection whose waiting command has been taken back, or buries it.
+void Worker::FinishCancelled(Connection* connection) {
+  QueuedRequest* request = connection->blocked;
   StopWaiting(connection, request);
   connection->waits_for_answer = false;
   if (connection->state == ConnectionState::kClosing) {
@@ -282,15 +300,6 @@ void Worker::WriteTimeoutReply(Connection* connection, QueuedRequest* request) {
       reply.Integer(0);
       return reply.Integer(0);
   }
-}
-
-bool Worker::UnblockClient(uint64_t client_id, bool with_error) {
-  Connection* connection = server_->FindConnection(client_id, index_);
-  if (connection == nullptr || connection->blocked == nullptr) return false;
-  connection->blocked->unblocked_with_error = with_error;
-  CancelWaiting(connection);
-  server_->mesh().bell(index_).Ring();
-  return true;
 }
 
 void Worker::ExpireWaiting() {
@@ -326,40 +335,14 @@ void Worker::ArmTimer() {
   CHECK(timerfd_settime(timer_fd_, 0, &spec, nullptr) == 0);
 }
 
-// ---- CLIENT PAUSE ----
-
-/// Parks a connection in front of a command that may not run yet; it is parsed again later.
-Worker::Outcome Worker::Postpone(Connection* connection) {
-  connection->state = ConnectionState::kParked;
-  connection->is_postponed = true;
-  postponed_.push_back(connection);
-  return Outcome::kPostponed;
-}
-
-void Worker::ResumePostponed() {
-  if (postponed_.empty() && postponed_requests_.empty()) return;
-  const bool is_paused = (engine_.gate.load(std::memory_order_relaxed) & engine::kGatePause) != 0 &&
-                         engine_.pause_until_ms.load(std::memory_order_relaxed) > now_ms_;
-  if (is_paused && !must_look_at_postponed_) return;
-  must_look_at_postponed_ = false;
-  std::vector<Connection*> connections;
-  connections.swap(postponed_);
-  // What is still held back will come back here.
-  for (Connection* connection : connections) {
-    connection->is_postponed = false;
-    ResumeLater(connection);
-  }
-  if (is_paused) return;
-  for (QueuedRequest* request : postponed_requests_) prepared_.push_back(request);
-  postponed_requests_.clear();
-}
-
 // ---- Transactions ----
 
 void Worker::QueueInTransaction(Connection* connection, const CommandSpec* spec, const engine::HandlerRow& row,
                                 std::span<const std::string_view> args, const engine::Key* key) {
   engine::Transaction& transaction = *connection->session.transaction;
-  if (key != nullptr && spec->runs == Runs::kKeys && spec->first_key == spec->last_key) {
+  if (transaction.is_aborted()) {
+    // It will never run: nothing more of it is kept.
+  } else if (key != nullptr && spec->runs == Runs::kKeys && spec->first_key == spec->last_key) {
     transaction.Add(spec, row.handler, args, static_cast<uint32_t>(spec->first_key), *key);
   } else {
     engine::Route route;
@@ -399,6 +382,7 @@ Worker::Outcome Worker::RunTransactionCommand(Connection* connection, const Comm
     request->runs_on = index_;
     request->session = &session;
     Park(connection);
+    session.holds_pushes = true;
     Submit(request);
     return Outcome::kParked;
   }
@@ -413,6 +397,7 @@ void Worker::FinishTransaction(Connection* connection, const CommandSpec& spec) 
   session.in_multi = false;
   session.transaction->Reset();
   EndCaching(&session);
+  ReleasePushes(connection);
 }
 
 // ---- Control commands in transactions ----
@@ -455,22 +440,29 @@ void Worker::CallNextControl(Connection* connection) {
 void Worker::FillHole(Connection* connection, std::string&& answer) {
   HoleFilling& filling = *connection->filling;
   filling.answers.push_back(std::move(answer));
+  // Who has killed itself gets that answer last, whatever else the transaction did.
+  if (connection->session.close_after_reply && filling.shown_max > filling.answers.size()) {
+    filling.shown_max = filling.answers.size();
+  }
   if (filling.answers.size() < filling.holes.size()) return CallNextControl(connection);
+  const bool is_cut = filling.shown_max != SIZE_MAX;
   if (!connection->skip_answer) {
     size_t from = 0;
-    for (size_t i = 0; i < filling.holes.size(); i++) {
+    for (size_t i = 0; i < filling.holes.size() && i < filling.shown_max; i++) {
       connection->output.Append(std::string_view(filling.reply).substr(from, filling.holes[i] - from));
       connection->output.Append(filling.answers[i]);
       from = filling.holes[i];
     }
-    connection->output.Append(std::string_view(filling.reply).substr(from));
+    if (!is_cut) {
+      connection->output.Append(std::string_view(filling.reply).substr(from));
+    }
   }
-  connection->output.AppendBuffer(filling.pushed);
   connection->filling.reset();
   connection->waits_for_answer = false;
   connection->session.in_multi = false;
   connection->session.transaction->Reset();
   EndCaching(&connection->session);
+  ReleasePushes(connection);
   ResumeLater(connection);
 }
 

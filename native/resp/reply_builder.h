@@ -107,6 +107,9 @@ class OutputBuffer {
   /// Heap bytes held (for output limits): owned blocks and referenced bytes, not scratch.
   size_t memory() const { return memory_; }
 
+  /// Into how many pieces the bytes are cut.
+  size_t piece_count() const { return segments_.size() - first_ + (cursor_ > open_begin_ ? 1 : 0); }
+
   /// Fills at most `max` iovec-like (pointer, size) pairs from the front; returns how many.
   size_t Peek(std::string_view* out, size_t max) const;
   /// Drops `size` bytes from the front (what write() took).
@@ -195,7 +198,10 @@ class ReplyBuilder {
   /// The push frame begun by Push() is complete. CLIENT REPLY never holds back what was written up to
   /// here (RESP3 only).
   void EndPush() {
-    if (resp_ != 3) return;
+    if (resp_ == 3) KeepWritten();
+  }
+  /// The same whatever the protocol: confirmations of SUBSCRIBE are messages, not replies.
+  void KeepWritten() {
     has_push_ = true;
     push_end_ = out_->GetMark();
   }

@@ -18,6 +18,7 @@ import {
   COMMANDS,
   ENTRIES,
   findCommand,
+  HIDDEN_FLAGS,
   lowerAscii,
   type Argument,
   type Command,
@@ -93,7 +94,7 @@ function infoReply(entry: TableEntry): Reply {
   return reply.array([
     reply.bulk(entry.fullName),
     reply.integer(command.arity),
-    simpleSet(command.flags),
+    simpleSet(command.flags.filter((flag) => !HIDDEN_FLAGS.includes(flag))),
     reply.integer(range.first),
     reply.integer(range.last),
     reply.integer(range.step),

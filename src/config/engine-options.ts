@@ -9,6 +9,7 @@ import type { ConfigStore } from './config-store.js';
 import { numberValue } from './option.js';
 import type { OptionRow } from './option.js';
 import { findOption, ENGINE_OPTIONS } from './option-table.js';
+import { eventClassBits } from './special-options.js';
 
 /** Order of the policies inside the engine (native/engine/options.h), which is not that of Redis's error text. */
 const POLICY_ORDER = [
@@ -25,6 +26,7 @@ const POLICY_ORDER = [
 /** Text of options is a byte string: the addon must read it as Latin-1. */
 export function engineValue(row: OptionRow, text: string): number | bigint | string {
   if (row.name === 'maxmemory-policy') return POLICY_ORDER.indexOf(text);
+  if (row.name === 'notify-keyspace-events') return eventClassBits(text);
   switch (row.kind.type) {
     case 'bool':
       return text === 'yes' ? 1 : 0;

@@ -33,7 +33,6 @@ const LATENCY = 'latency figures are not recorded yet';
 const MODULES = 'modules of Redis cannot be loaded';
 const NO_FORK = 'Sherd never forks';
 const OS = 'the operating system setting is not touched yet';
-const PUBSUB = 'publish/subscribe does not exist yet';
 const RDB = 'snapshots do not exist yet';
 const REPLICATION = 'replication does not exist yet';
 const SCRIPTING = 'scripts do not exist yet';
@@ -208,7 +207,7 @@ const ENGINE_OPTIONS_ROWS: readonly OptionRow[] = [
   words('maxmemory-policy', POLICIES, 'noeviction', { by: 'engine', not: 'eviction does not exist yet' }),
   integer('maxmemory-samples', 1n, MAX_INT32, 5, { not: EVICTION }),
   integer('maxmemory-eviction-tenacity', 0n, 100n, 10, { not: EVICTION }),
-  number('maxmemory-clients', -100n, MAX_INT64, 0, { not: 'clients are not evicted yet' }, 'memory-or-percent'),
+  number('maxmemory-clients', -100n, MAX_INT64, 0, { by: 'engine' }, 'memory-or-percent'),
   integer('lfu-log-factor', 0n, MAX_INT32, 10, { by: 'engine' }),
   integer('lfu-decay-time', 0n, MAX_INT32, 1, { by: 'engine' }),
   integer('active-expire-effort', 1n, 10n, 1, { by: 'engine' }),
@@ -239,7 +238,7 @@ const ENGINE_OPTIONS_ROWS: readonly OptionRow[] = [
   memory('stream-node-max-bytes', 0n, MAX_INT64, 4096, { by: 'engine' }),
   integer('stream-node-max-entries', 0n, MAX_INT64, 100, { by: 'engine' }),
   integer('tracking-table-max-keys', 0n, MAX_INT64, 1000000, { by: 'engine' }),
-  parsed('notify-keyspace-events', false, special.parseNotifyKeyspaceEvents, '', { not: PUBSUB }),
+  parsed('notify-keyspace-events', false, special.parseNotifyKeyspaceEvents, '', { by: 'engine' }),
   integer('busy-reply-threshold', 0n, MAX_INT64, 5000, { alias: 'lua-time-limit', not: SCRIPTING }),
 ];
 

@@ -101,6 +101,18 @@ export const parseNotifyKeyspaceEvents: SpecialParser = ([flags = '']) => {
   return ok(classes + [...'KEm'].filter(has).join(''));
 };
 
+/** Bits of the classes inside the engine (native/engine/key_events.h). */
+const EVENT_CLASS_BITS = new Map(
+  Object.entries({ K: 0, E: 1, g: 2, $: 3, l: 4, s: 5, h: 6, z: 7, x: 8, e: 9, t: 10, m: 11, d: 13, n: 14 }),
+);
+
+/** The classes of a text that was parsed, as the engine takes them. */
+export function eventClassBits(text: string): number {
+  let bits = 0;
+  for (const flag of text.replace('A', EVENT_CLASSES_ALL)) bits |= 1 << (EVENT_CLASS_BITS.get(flag) ?? 0);
+  return bits;
+}
+
 // ---- replicaof ----
 
 export const parseReplicaOf: SpecialParser = (args) => {

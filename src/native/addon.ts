@@ -55,6 +55,8 @@ export interface ClientFilter {
   maxAgeSec?: bigint;
   /** Leave this client out (SKIPME yes). */
   skipId?: bigint;
+  /** Who asks: if it is killed too, it gets its reply first. */
+  callerId?: bigint;
 }
 
 /**
@@ -104,8 +106,10 @@ export interface NativeAddon {
   replyControl(engine: number, token: bigint, reply: Uint8Array): void;
   /** CLIENT LIST lines of the calling worker's connections, each ending in "\n". Worker thread. */
   listClients(engine: number, filter: ClientFilter): string;
-  /** Closes matching connections of the calling worker (after their pending replies); returns how many. */
+  /** Closes matching connections of the calling worker at once (the caller's after its reply); returns how many. */
   killClients(engine: number, filter: ClientFilter): number;
+  /** CLIENT UNBLOCK: false when no client of the calling worker with this id waits. Worker thread. */
+  unblockClient(engine: number, id: bigint, withError: boolean): boolean;
   /** Kills the process the hard way, as DEBUG SEGFAULT and DEBUG ASSERT do. */
   crash(kind: 'segfault' | 'abort'): void;
 }

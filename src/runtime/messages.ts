@@ -15,6 +15,7 @@ export interface WorkerSetup {
 export type ToWorker =
   | { kind: 'listClients'; id: number; filter: ClientFilter }
   | { kind: 'killClients'; id: number; filter: ClientFilter }
+  | { kind: 'unblockClient'; id: number; clientId: bigint; withError: boolean }
   /** The reply to a control command; empty: none. */
   | { kind: 'controlReply'; token: bigint; bytes: Uint8Array }
   | { kind: 'stop'; id: number };
@@ -23,6 +24,7 @@ export type FromWorker =
   | { kind: 'ready' }
   | { kind: 'clients'; id: number; text: string }
   | { kind: 'killed'; id: number; count: number }
+  | { kind: 'unblocked'; id: number; wasBlocked: boolean }
   | { kind: 'stopped'; id: number }
   /** A line for the log; whether it is written is the main thread's `loglevel` to say. */
   | { kind: 'log'; level: NativeLogLevel; text: string }

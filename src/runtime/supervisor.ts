@@ -210,6 +210,10 @@ export class Supervisor implements ControlContext {
     return this.pool.killClients(filter);
   }
 
+  unblockClient(clientId: bigint, withError: boolean): Promise<boolean> {
+    return this.pool.unblockClient(clientId, withError);
+  }
+
   // ---- End ----
 
   shutdown({ wantsSave, isForced }: ShutdownRequest): string | undefined {

@@ -120,6 +120,12 @@ export class WorkerPool {
     return answers.reduce((sum, answer) => sum + (answer.kind === 'killed' ? answer.count : 0), 0);
   }
 
+  /** CLIENT UNBLOCK; whether the client was waiting. */
+  async unblockClient(clientId: bigint, withError: boolean): Promise<boolean> {
+    const answers = await this.askAll((id) => ({ kind: 'unblockClient', id, clientId, withError }));
+    return answers.some((answer) => answer.kind === 'unblocked' && answer.wasBlocked);
+  }
+
   reply(workerIndex: number, token: bigint, bytes: Uint8Array): void {
     if (this.isStopping) return;
     assertPresent(this.workers[workerIndex], 'the worker').postMessage({ kind: 'controlReply', token, bytes });

@@ -61,6 +61,10 @@ function onMessage(message: ToWorker): void {
       return send({ kind: 'clients', id: message.id, text: addon.listClients(engine, message.filter) });
     case 'killClients':
       return send({ kind: 'killed', id: message.id, count: addon.killClients(engine, message.filter) });
+    case 'unblockClient': {
+      const wasBlocked = addon.unblockClient(engine, message.clientId, message.withError);
+      return send({ kind: 'unblocked', id: message.id, wasBlocked });
+    }
     case 'controlReply':
       return addon.replyControl(engine, message.token, message.bytes);
     case 'stop':

@@ -2,7 +2,8 @@
  * The differences between the oracle and Sherd that are meant, as in test/differential/accepted.ts, for what several
  * connections receive. That list holds here as well, for the replies of a step's commands.
  *
- * Two kinds: `redis-7.2`, where the oracle (7.0.15) is older than the behaviour we promise, and `sherd`, where we
+ * Three kinds: `free`, where Redis itself does one thing or the other, which holds with the oracle on both sides, too;
+ * `redis-7.2`, where the oracle (7.0.15) is older than the behaviour we promise, and `sherd`, where we
  * depart from Redis on purpose (with a twin in docs/DIFFERENCES.md). A row with `ends` is one behind which the two
  * servers hold different data or stand in different states: the script ends there, as if it had passed.
  */
@@ -19,6 +20,8 @@ export interface ScriptDifference {
   /** What the connection has sent and may be answered for: in this step, queued before, or waiting. */
   pending: readonly Line[];
   resp: 2 | 3;
+  /** Names of the step's commands, and of those that its connection had queued. */
+  causes: ReadonlySet<string>;
   /** Frames in words (compare.ts), or states; undefined for a frame that did not come. */
   oracle: string | undefined;
   subject: string | undefined;
@@ -27,7 +30,7 @@ export interface ScriptDifference {
 
 export interface AcceptedRow {
   id: string;
-  kind: 'redis-7.2' | 'sherd';
+  kind: 'free' | 'redis-7.2' | 'sherd';
   reason: string;
   ends?: boolean;
   matches: (difference: ScriptDifference) => boolean;
@@ -53,6 +56,16 @@ export const ACCEPTED_ROWS: readonly AcceptedRow[] = [
       /^-(NOGROUP|WRONGTYPE|UNBLOCKED) /.test(difference.subject ?? ''),
   },
   {
+    id: 'keys-that-a-swap-made-ready',
+    kind: 'free',
+    reason:
+      'SWAPDB finds the keys that somebody waits for in the order of a hash table, and serves them in that order: a ' +
+      'client that waits for two of them gets one or the other',
+    ends: true,
+    matches: (difference) =>
+      difference.causes.has('swapdb') && isWokenFrom(difference, new Set([...BLOCKING_POPS, 'blmove', 'brpoplpush'])),
+  },
+  {
     id: 'first-key-of-the-command',
     kind: 'redis-7.2',
     reason:
@@ -66,12 +79,15 @@ export const ACCEPTED_ROWS: readonly AcceptedRow[] = [
   },
 ];
 
-/** The row that explains a difference, if one does. */
-export function findRow(difference: ScriptDifference): { id: string; ends: boolean } | undefined {
-  const row = ACCEPTED_ROWS.find((candidate) => candidate.matches(difference));
+/** The row that explains a difference, if one does; with `isSameVersion` only one about what is free. */
+export function findRow(difference: ScriptDifference,
+  isSameVersion: boolean): { id: string; ends: boolean } | undefined {
+  const row = ACCEPTED_ROWS.find((candidate) => (!isSameVersion || candidate.kind === 'free') &&
+    candidate.matches(difference));
   if (row !== undefined) return { id: row.id, ends: row.ends === true };
   const { oracle, subject } = difference;
-  if (difference.kind !== 'frame' || !difference.isSender || oracle === undefined || subject === undefined) return undefined;
+  if (isSameVersion || difference.kind !== 'frame' || !difference.isSender) return undefined;
+  if (oracle === undefined || subject === undefined) return undefined;
   for (const line of difference.pending) {
     const reply = { name: lineName(line), args: line.map(bytesOf), resp: difference.resp, oracle, subject };
     const known = findAccepted(reply);

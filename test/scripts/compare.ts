@@ -29,7 +29,16 @@ export interface Names {
 const SHARED_FIELDS = new Set(['name', 'db', 'sub', 'psub', 'ssub', 'multi', 'flags', 'cmd', 'user', 'resp']);
 /** Fields that are younger than the oracle. */
 const NEWER_FIELDS = new Set(['lib-name', 'lib-ver', 'watch', 'tot-net-in', 'tot-net-out', 'tot-cmds']);
+/** Rules for commands that the one-connection test does not have. */
+const OTHER_RULES: ReadonlyMap<string, Comparison> = new Map([
+  ['pubsub|channels', 'sorted'],
+  ['pubsub|shardchannels', 'sorted'],
+]);
 const NAMES_WITH_IDS = new Set(['client|id', 'client|getredir']);
+
+/** A line of MONITOR, alone or (a client that monitors itself in a transaction) within an array. */
+const MONITOR_LINE = /(^|\n)\+\d+\.\d{6} \[\d+ [^\]]*\] /;
+const MONITOR_LINES = /(^|\n)\+\d+\.\d{6} \[(\d+) ([^\]]*)\] ([^\r]*)\r\n/g;
 
 export function lineName(line: Line): string {
   return fullName(line.map(bytesOf));
@@ -37,7 +46,10 @@ export function lineName(line: Line): string {
 
 /** The names of the commands whose replies a frame may be: those of the step and those queued before it. */
 export function namesOf(lines: readonly Line[]): Set<string> {
-  return new Set(lines.map(lineName));
+  const names = new Set(lines.map(lineName));
+  for (const line of lines) if (line.length === 1 &&
+    /unsubscribe$/.test(lineName(line))) names.add(`${lineName(line)} (all)`);
+  return names;
 }
 
 // ---- One frame in words ----
@@ -73,16 +85,18 @@ function nameOfId(id: string, names: Names): string {
 /** A frame in words that do not depend on the server. */
 export function normalise(frame: Buffer, names: Names, commands: ReadonlySet<string>): string {
   const text = frame.toString('latin1');
-  const monitored = /^\+\d+\.\d{6} \[(\d+) ([^\]]*)\] (.*)\r\n$/s.exec(text);
-  if (monitored !== null) {
-    const connection = names.connectionOfAddr.get(monitored[2] as string);
-    return `(monitor) [${monitored[1]} ${connection ?? 'other'}] ${maskAddresses(monitored[3] as string, names)}`;
+  if (MONITOR_LINE.test(text)) {
+    return text.replace(MONITOR_LINES, (_, head: string, db: string, address: string, line: string) => {
+      return `${head}(monitor) [${db} ${names.connectionOfAddr.get(address) ?? 'other'}] ${maskAddresses(line, names)}`;
+    });
   }
   if (/id=\d+ addr=\S* laddr=/.test(text)) {
     // Within EXEC, too: the text's length would differ.
-    return text.replace(/(?:\$|=)\d+\r\n(?:txt:)?((?:id=\d+ [^\n]*\n)+)\r?\n?/g, (_, lines: string) => clientLines(lines, names));
+    return text.replace(/(?:\$|=)\d+\r\n(?:txt:)?((?:id=\d+ [^\n]*\n)+)\r?\n?/g, (_, lines: string) =>
+      clientLines(lines, names));
   }
   let words = text
+    .replace(/\$\d+\r\ncrowd:[\d:]+\r\n/g, '(a key that was forgotten)\r\n')
     .replace(/(\$2\r\nid\r\n:)(\d+)\r\n/g, (_, head: string, id: string) => `${head}${nameOfId(id, names)}\r\n`)
     .replace(/(\$8\r\nredirect\r\n:)(\d+)\r\n/g, (_, head: string, id: string) => `${head}${nameOfId(id, names)}\r\n`)
     .replace(/(\$7\r\nversion\r\n)\$\d+\r\n[^\r]*\r\n/g, '$1(version)\r\n');
@@ -101,6 +115,8 @@ function maskAddresses(text: string, names: Names): string {
 }
 
 // ---- The rules of the one-connection test ----
+
+const isPush = (frame: Buffer): boolean => frame[0] === 0x3e;
 
 function elementsOf(frame: Buffer): Buffer[] | undefined {
   const head = /^\*(\d+)\r\n/.exec(frame.subarray(0, 16).toString('latin1'));
@@ -128,7 +144,9 @@ function isSameByRules(left: Buffer, right: Buffer, rules: readonly Comparison[]
 
 /** Whether the two frames may both be the reply to one of the commands. */
 export function isSameReply(left: Buffer, right: Buffer, commands: ReadonlySet<string>): boolean {
-  const rules = [...commands].map((name) => ruleOf(name).compare ?? 'exact').filter((rule) => rule !== 'exact');
+  if (isPush(left) || isPush(right)) return false;
+  const rules = [...commands].map((name) => OTHER_RULES.get(name) ?? ruleOf(name).compare ?? 'exact').filter((rule) =>
+    rule !== 'exact');
   if (rules.length === 0) return false;
   if (isSameByRules(left, right, rules)) return true;
   if (!commands.has('exec')) return false;
@@ -138,8 +156,6 @@ export function isSameReply(left: Buffer, right: Buffer, commands: ReadonlySet<s
 }
 
 // ---- Lists of frames ----
-
-const isPush = (frame: Buffer): boolean => frame[0] === 0x3e;
 
 /** The step's own frames come first, then the fence and what is behind it. */
 function splitAtFence(frames: Buffer[], token: string): [Buffer[], Buffer[]] {
@@ -153,13 +169,78 @@ export function inNewerOrder(frames: Buffer[], token: string): Buffer[] {
   return [...own.filter((frame) => !isPush(frame)), ...own.filter(isPush), ...rest];
 }
 
+// ---- Orders that are free ----
+
+/** Kind, name, and what else tells runs apart, of a frame about a subscription. */
+interface About {
+  kind: string;
+  /** The frame without the name, so that two frames of one run have the same. */
+  rest: string;
+  name: string;
+}
+
+function aboutSubscription(words: string): About | undefined {
+  const match = /^([>*]\d\r\n)\$\d+\r\n(pmessage|[ps]?unsubscribe)\r\n(\$\d+\r\n.*?\r\n)(\$.*|:\d+\r\n)$/s.exec(words);
+  if (match === null) return undefined;
+  const [, head, kind, name, rest] = match as unknown as [string, string, string, string, string];
+  return { kind, name, rest: kind === 'pmessage' ? head + rest : head };
+}
+
+function sortMisses(words: readonly string[]): string[] {
+  const sorted: string[] = [];
+  let run: string[] = [];
+  for (const text of words) {
+    if (text.includes('keymiss\r\n')) {
+      run.push(text);
+      continue;
+    }
+    sorted.push(...run.sort(), text);
+    run = [];
+  }
+  return [...sorted, ...run.sort()];
+}
+
+/**
+ * Orders that follow from the seed of a hash table: a message that comes by several patterns, and what UNSUBSCRIBE and
+ * its kin without a name give up. The names of such a run are sorted; the counts stay where they are. And SORT looks up
+ * its patterns in the order of the set, so that misses come in that order.
+ */
+export function sortFreeRuns(
+  words: readonly string[],
+  commands: ReadonlySet<string>,
+  causes: ReadonlySet<string>,
+): string[] {
+  const sorted = causes.has('sort') || causes.has('sort_ro') ? sortMisses(words) : [...words];
+  const isNameless = (kind: string): boolean => commands.has(`${kind} (all)`);
+  for (let from = 0; from < sorted.length; from++) {
+    const first = aboutSubscription(sorted[from] as string);
+    if (first === undefined || (first.kind !== 'pmessage' && !isNameless(first.kind))) continue;
+    const names = [first.name];
+    for (let next = aboutSubscription(sorted[from + names.length] ?? ''); next?.kind === first.kind &&
+      next.rest === first.rest;) {
+      names.push(next.name);
+      next = aboutSubscription(sorted[from + names.length] ?? '');
+    }
+    for (const [at, name] of [...names].sort().entries()) {
+      const place = from + at;
+      sorted[place] = (sorted[place] as string).replace(names[at] as string, () => name);
+    }
+    from += names.length - 1;
+  }
+  return sorted;
+}
+
 /** What a comparison of two lists needs to know. */
 export interface Context {
   token: string;
   isSender: boolean;
+  /** The subject is as old as the oracle, so that the orders of both are the same. */
+  isSameVersion: boolean;
   /** Commands in the step. */
   lineCount: number;
   commands: ReadonlySet<string>;
+  /** Commands of the step's connection, which caused what came to others. */
+  causes: ReadonlySet<string>;
   oracleNames: Names;
   subjectNames: Names;
 }
@@ -169,8 +250,6 @@ export interface FrameDifference {
   at: number;
   oracle: string | undefined;
   subject: string | undefined;
-  oracleFrame: Buffer | undefined;
-  subjectFrame: Buffer | undefined;
 }
 
 /** The first place where the lists differ and `isExcused` does not say that it is meant. */
@@ -180,32 +259,22 @@ export function compareFrames(
   context: Context,
   isExcused: (difference: FrameDifference) => boolean,
 ): FrameDifference | undefined {
-  const [left, right] = !context.isSender
+  const [left, right] = !context.isSender || context.isSameVersion
     ? [oracle, subject]
     : context.lineCount === 1
       ? [inNewerOrder(oracle, context.token), subject]
       : [inNewerOrder(oracle, context.token), inNewerOrder(subject, context.token)];
+  const inWords = (frames: Buffer[], names: Names): string[] =>
+    sortFreeRuns(frames.map((frame) => normalise(frame, names, context.commands)), context.commands, context.causes);
+  const [ours, theirs] = [inWords(left, context.oracleNames), inWords(right, context.subjectNames)];
   for (let at = 0; at < Math.max(left.length, right.length); at++) {
     const [a, b] = [left[at], right[at]];
-    if (a !== undefined && b !== undefined) {
-      const [one, other] = [
-        normalise(a, context.oracleNames, context.commands),
-        normalise(b, context.subjectNames, context.commands),
-      ];
-      if (one === other || isSameReply(a, b, context.commands)) continue;
-      const difference = { at, oracle: one, subject: other, oracleFrame: a, subjectFrame: b };
-      if (isExcused(difference)) continue;
-      return difference;
-    }
-    const words = (frame: Buffer | undefined, names: Names): string | undefined =>
-      frame === undefined ? undefined : normalise(frame, names, context.commands);
-    return {
-      at,
-      oracle: words(a, context.oracleNames),
-      subject: words(b, context.subjectNames),
-      oracleFrame: a,
-      subjectFrame: b,
-    };
+    if (a !== undefined && b !== undefined && (ours[at] === theirs[at] ||
+      isSameReply(a, b, context.commands))) continue;
+    const difference = { at, oracle: ours[at], subject: theirs[at] };
+    // A frame too few or too many cannot be excused: all that follow are compared with the wrong ones.
+    if (a !== undefined && b !== undefined && isExcused(difference)) continue;
+    return difference;
   }
   return undefined;
 }

@@ -46,7 +46,11 @@ export function other(prng: Prng, connection: number, count: number): number {
 export const PAYLOADS: Readonly<Record<'list' | 'zset' | 'stream', Buffer>> = {
   list: Buffer.from('1201020f0f00000002008272310382723203ff0a009613fa1917576e40', 'hex'),
   zset: Buffer.from('1111110000000400816d020101816e020201ff0a0028bc0859f66ec959', 'hex'),
-  stream: Buffer.from('130110000000000000000700000000000000011d1d0000000a0001010001010181660200010201000100018176020401ff0107010701000001000a001a98f0989b1cea1e', 'hex'),
+  stream: Buffer.from(
+    '130110000000000000000700000000000000011d1d0000000a000101000101018166020001020100010001817602' +
+      '0401ff0107010701000001000a001a98f0989b1cea1e',
+    'hex',
+  ),
 };
 
 /** A command that changes or makes the key, of any kind; what it does to another type is an error, as it should be. */

@@ -43,14 +43,15 @@ export interface DriverOptions {
   patienceMs?: number;
   /** Whether a push may come after the sender's reply and before an answer to a later PING (side.ts). */
   isEager?: boolean;
-  /** No difference is accepted: for the oracle on both sides. */
+  /** The subject is a redis-server like the oracle: no difference is accepted, no order put straight. */
   isStrict?: boolean;
 }
 
 const PATIENCE_MS = 2_000;
-/** A step that ends by a timeout may not end in less than this part of the oracle's time, if that was long enough. */
-const EARLY_PART = 0.5;
-const EARLY_FROM_MS = 30;
+/** A step that waited for its timeout on the oracle may not end earlier than this part of it on the subject. */
+const TIMEOUT_PART = 0.9;
+/** Shorter ones prove nothing: the machine alone may take so long. */
+const TIMEOUT_LEAST_MS = 20;
 const NOTHING = '(nothing)';
 
 export class Driver {
@@ -99,7 +100,8 @@ export class Driver {
       if (!isServersDoing(error)) throw error;
       const [oracle, subject] = [await this.oracle.epitaph(), await this.subject.epitaph()];
       const why = (error as Error).message;
-      return done({ kind: 'ended', stepIndex, connection: -1, oracle: `${why}${oracle}`, subject: `${why}${subject}`, transcripts: { oracle: [], subject: [] } });
+      return done({ kind: 'ended', stepIndex, connection: -1, oracle: `${why}${oracle}`, subject: `${why}${subject}`,
+        transcripts: { oracle: [], subject: [] } });
     }
   }
 
@@ -113,7 +115,7 @@ export class Driver {
   private isIdle(step: Step): boolean {
     const state = this.states[step.connection];
     if (step.act === 'open') return state !== 'closed';
-    if (state === 'closed') return true;
+    if (state === 'closed' || (state === 'multi' && step.notQueued === true)) return true;
     return step.act === 'send' && state === 'blocked' && step.evenBlocked !== true;
   }
 
@@ -140,6 +142,7 @@ export class Driver {
   private compareStep(script: Script, step: Step, stepIndex: number, token: string): Difference | 'over' | undefined {
     const oracleFrames = this.oracle.takeFrames();
     const subjectFrames = this.subject.takeFrames();
+    const causes = namesOf(this.pending[step.connection] ?? []);
     let isOver = false;
     for (const connection of script.resp.keys()) {
       const [left, right] = [oracleFrames[connection] ?? [], subjectFrames[connection] ?? []];
@@ -149,18 +152,20 @@ export class Driver {
       const pending = this.pending[connection] ?? [];
       const commands = namesOf(pending);
       const context = {
-        token, isSender, lineCount: step.lines.length, commands, oracleNames: this.oracle, subjectNames: this.subject,
+        token, isSender, isSameVersion: this.isStrict, lineCount: step.lines.length, commands, causes,
+          oracleNames: this.oracle, subjectNames: this.subject,
       };
       const difference = compareFrames(left, right, context, ({ oracle, subject }) => {
         const row = this.accept({
-          kind: 'frame', pending, connection, isSender, resp: script.resp[connection] ?? 2, oracle, subject,
+          kind: 'frame', pending, causes, connection, isSender, resp: script.resp[connection] ?? 2, oracle, subject,
         });
         isOver ||= row?.ends === true;
         return row !== undefined;
       });
       if (isOver) return 'over';
       if (difference === undefined) continue;
-      const words = (frames: Buffer[], names: Names): string[] => frames.map((frame) => normalise(frame, names, commands));
+      const words = (frames: Buffer[], names: Names): string[] =>
+        frames.map((frame) => normalise(frame, names, commands));
       return {
         kind: 'frame',
         stepIndex,
@@ -180,11 +185,13 @@ export class Driver {
     lead: Lead,
     states: State[],
   ): Difference | 'over' | undefined {
+    const causes = namesOf(this.pending[step.connection] ?? []);
     for (const [connection, oracle] of lead.states.entries()) {
       const subject = states[connection] as State;
       if (oracle === subject) continue;
       const row = this.accept({
-        kind: 'state', pending: this.pending[connection] ?? [], connection, isSender: connection === step.connection, resp: script.resp[connection] ?? 2, oracle, subject,
+        kind: 'state', pending: this.pending[connection] ?? [], causes, connection,
+          isSender: connection === step.connection, resp: script.resp[connection] ?? 2, oracle, subject,
       });
       if (row !== undefined) return 'over';
       return { kind: 'state', stepIndex, connection, oracle, subject, transcripts: { oracle: [], subject: [] } };
@@ -193,7 +200,7 @@ export class Driver {
   }
 
   private accept(difference: ScriptDifference): ReturnType<typeof findRow> {
-    const row = this.isStrict ? undefined : findRow(difference);
+    const row = findRow(difference, this.isStrict);
     if (row !== undefined) this.acceptedUses.set(row.id, (this.acceptedUses.get(row.id) ?? 0) + 1);
     return row;
   }
@@ -203,22 +210,26 @@ export class Driver {
     const data = await compareKeyspace(oracle, subject);
     if (data === undefined) return undefined;
     const transcripts = { oracle: [data.oracle], subject: [data.subject] };
-    return { kind: 'keyspace', stepIndex, connection: -1, oracle: data.subjectOf, subject: data.subjectOf, transcripts };
+    return { kind: 'keyspace', stepIndex, connection: -1, oracle: data.subjectOf, subject: data.subjectOf,
+      transcripts };
   }
 }
 
-function compareTimes(step: Step, stepIndex: number, lead: Lead, subjectMs: number): Difference | undefined {
-  if (step.untilFree !== true || lead.firstFrameMs < EARLY_FROM_MS || subjectMs >= lead.firstFrameMs * EARLY_PART) {
-    return undefined;
-  }
+/** Says when the subject gave up a wait before its time, which the oracle kept. */
+export function compareTimes(step: Step, stepIndex: number, lead: Lead, subjectMs: number): Difference | undefined {
+  const timeoutMs = step.untilFree === true ? (step.timeoutMs ?? 0) : 0;
+  if (timeoutMs < TIMEOUT_LEAST_MS || lead.firstFrameMs < timeoutMs ||
+    subjectMs >= timeoutMs * TIMEOUT_PART) return undefined;
   const [oracle, subject] = [`answered after ${lead.firstFrameMs} ms`, `answered after ${subjectMs} ms`];
-  return { kind: 'early', stepIndex, connection: step.connection, oracle, subject, transcripts: { oracle: [], subject: [] } };
+  return { kind: 'early', stepIndex, connection: step.connection, oracle, subject,
+    transcripts: { oracle: [], subject: [] } };
 }
 
 /** A server that hung up, is silent, or has gone; all else is a mistake of the tester. */
 function isServersDoing(error: unknown): boolean {
   if (error instanceof ConnectionEnded || error instanceof ReplyTimeout) return true;
-  return error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED';
+  return error instanceof Error && 'code' in error &&
+    ['ECONNREFUSED', 'ECONNRESET', 'EPIPE'].includes(String(error.code));
 }
 
 /** Names of the script's commands, for counting what was covered. */

@@ -4,13 +4,19 @@
  */
 import { Prng } from '../differential/prng.js';
 import { blocking } from './family-blocking.js';
+import { clients } from './family-clients.js';
+import { notifications } from './family-notifications.js';
+import { pubsub } from './family-pubsub.js';
+import { trackingFamily } from './family-tracking.js';
 import { transactions } from './family-transactions.js';
 import type { Draft, Script } from './script.js';
 
 /** Families that the subject must pass in the gate; all of them are run with the oracle on both sides. */
 export const EXISTING: readonly string[] = [];
 
-const MAKERS: Record<string, (prng: Prng) => Draft> = { transactions, blocking };
+const MAKERS: Record<string, (prng: Prng) => Draft> = {
+  transactions, blocking, pubsub, notifications, tracking: trackingFamily, clients,
+};
 
 export const FAMILY_NAMES: readonly string[] = Object.keys(MAKERS);
 

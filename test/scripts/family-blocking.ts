@@ -38,7 +38,8 @@ class Maker {
   private farTimeout(): string {
     return this.prng.chance(0.97)
       ? this.prng.pick(['0', '0', '0', '0.0', '100', '60.5', '3000000', '5000000', '1e5'])
-      : this.prng.pick(['-1', 'abc', '', '1e400', 'nan', '-0.5', '9223372036854775807', '99999999999999999999', 'inf', '-0']);
+      : this.prng.pick(['-1', 'abc', '', '1e400', 'nan', '-0.5', '9223372036854775807', '99999999999999999999', 'inf',
+        '-0']);
   }
 
   private farMilliseconds(): string {
@@ -79,7 +80,8 @@ class Maker {
       [2, () => ['BZPOPMAX', ...this.zsets(), seconds]],
       [3, () => this.multiPop('BZMPOP', this.zsets(), prng.pick(['MIN', 'MAX', 'max']), seconds)],
       [4, () => ['XREAD', ...count, 'BLOCK', milliseconds, 'STREAMS', ...streams, ...ids]],
-      [4, () => ['XREADGROUP', 'GROUP', group, prng.pick(['alice', 'bob']), ...count, 'BLOCK', milliseconds, ...noAck, 'STREAMS', ...streams, ...news]],
+      [4, () => ['XREADGROUP', 'GROUP', group, prng.pick(['alice', 'bob']), ...count, 'BLOCK', milliseconds, ...noAck,
+        'STREAMS', ...streams, ...news]],
       [0.5, () => ['WAIT', prng.pick(['1', '2']), milliseconds]],
     ]);
   }
@@ -93,10 +95,11 @@ class Maker {
     return this.blocker(this.farTimeout(), this.farMilliseconds());
   }
 
-  /** A timeout that passes. */
-  shortBlocker(): Line {
-    const ms = this.prng.pick([1, 20, 40, 60]);
-    return this.blocker(String(ms / 1000), String(ms));
+  /** A timeout that passes, unless there is something at once. */
+  shortBlocker(connection: number): Step {
+    const timeoutMs = this.prng.pick([1, 20, 40, 60]);
+    return { ...send(connection, this.blocker(String(timeoutMs / 1000), String(timeoutMs))), untilFree: true,
+      timeoutMs };
   }
 
   /** A command that may wake somebody, or take away what would have. */
@@ -119,7 +122,8 @@ class Maker {
       [0.3, () => ['XGROUP', 'SETID', stream, prng.pick(GROUPS), prng.pick(['0', '$'])]],
       [0.5, () => ['XGROUP', 'DELCONSUMER', stream, prng.pick(GROUPS), 'alice']],
       [0.3, () => ['XSETID', stream, '500-0']],
-      [1, () => prng.pick<Line>([['LPOP', list], ['RPOP', list, '2'], ['ZPOPMIN', zset], ['LRANGE', list, '0', '-1'], ['XLEN', stream]])],
+      [1, () => prng.pick<Line>([['LPOP', list], ['RPOP', list, '2'], ['ZPOPMIN', zset], ['LRANGE', list, '0', '-1'],
+        ['XLEN', stream]])],
       [1, () => anyWrite(prng, 'x', prng.pick(LISTS))],
     ]);
   }
@@ -200,7 +204,8 @@ function chain(prng: Prng, count: number): Step[] {
     const from = names[at] as string;
     return send(at + 1, ['BLMOVE', from, to, prng.pick(['LEFT', 'RIGHT']), prng.pick(['LEFT', 'RIGHT']), '0']);
   }), count);
-  return [...links, send(0, ['RPUSH', names[0] as string, 'one', 'two']), send(0, ['LRANGE', names[names.length - 1] as string, '0', '-1'])];
+  return [...links, send(0, ['RPUSH', names[0] as string, 'one', 'two']),
+    send(0, ['LRANGE', names[names.length - 1] as string, '0', '-1'])];
 }
 
 export function blocking(prng: Prng): Draft {
@@ -209,7 +214,8 @@ export function blocking(prng: Prng): Draft {
   const steps: Step[] = [];
   const total = prng.between(15, 50);
   for (const stream of STREAMS.slice(0, 2)) {
-    for (const group of GROUPS) if (prng.chance(0.7)) steps.push(send(0, ['XGROUP', 'CREATE', stream, group, '$', 'MKSTREAM']));
+    for (const group of GROUPS) if (prng.chance(0.7)) steps.push(send(0,
+      ['XGROUP', 'CREATE', stream, group, '$', 'MKSTREAM']));
   }
   if (prng.chance(0.2)) steps.push(send(prng.below(resp.length), ['SELECT', '1']));
   // Only one connection has commands behind a blocking one: two of them would run in an order that nobody promises.
@@ -219,7 +225,7 @@ export function blocking(prng: Prng): Draft {
     const blockerOf = 1 + prng.below(resp.length - 1);
     const made = choose<Step[]>(prng, [
       [9, () => [send(blockerOf, maker.farBlocker())]],
-      [1, () => [{ ...send(blockerOf, maker.shortBlocker()), untilFree: true }]],
+      [1, () => [maker.shortBlocker(blockerOf)]],
       [9, () => [send(connection, ...several(prng, 1, prng.pick([1, 1, 3]), () => maker.pusher()))]],
       [2, () => [send(connection, ...maker.transaction())]],
       [1.5, () => [send(0, maker.unblock(blockerOf))]],

@@ -39,11 +39,15 @@ function refused(prng: Prng): Line {
   ]);
 }
 
-/** Commands that would wait outside a transaction: for ever, should they get there, since no moment may matter. */
+/**
+ * Commands that are refused or do not wait in a transaction. Should one get out of it, it waits for ever: no moment may
+ * matter.
+ */
 function waiting(prng: Prng): Line {
   const words = [
     'BLPOP nothing 0', 'BRPOP a b 0', 'BLMOVE nothing a LEFT LEFT 0', 'BRPOPLPUSH a b 0', 'BLMPOP 0 2 a b LEFT',
     'BZPOPMIN nothing 0', 'BZMPOP 0 1 a MAX', 'XREAD BLOCK 0 STREAMS s 0', 'XREAD BLOCK 0 STREAMS a $', 'WAIT 1 0',
+    'MONITOR',
   ];
   return prng.pick(words).split(' ');
 }
@@ -51,11 +55,15 @@ function waiting(prng: Prng): Line {
 /** Commands of the server and of the connection that a transaction may hold as well. */
 function control(prng: Prng): Line {
   const words = [
-    'PING', 'PING hello', 'ECHO hi', 'TIME', 'DBSIZE', 'CLIENT ID', 'CLIENT GETNAME', 'CLIENT SETNAME n1', 'CLIENT INFO',
-    'CLIENT LIST', 'CLIENT NO-EVICT off', 'CONFIG GET maxmemory-samples', 'CONFIG GET nosuch', 'CONFIG SET lfu-log-factor 10',
-    'CONFIG SET lfu-log-factor x', 'CONFIG SET nosuch 1', 'INFO keyspace', 'COMMAND COUNT', 'DEBUG SLEEP 0', 'SELECT 0', 'SELECT 1',
-    'SELECT 99', 'SELECT x', 'SWAPDB 0 1', 'SWAPDB 0 99', 'AUTH secret', 'AUTH default whatever', 'HELLO', 'HELLO 2', 'HELLO 3',
-    'HELLO 9', 'WAIT 0 0', 'PUBLISH ch hello', 'PUBSUB NUMSUB ch', 'UNWATCH', 'CLIENT UNPAUSE', 'MONITOR',
+    'PING', 'PING hello', 'ECHO hi', 'TIME', 'DBSIZE', 'CLIENT ID', 'CLIENT GETNAME', 'CLIENT SETNAME n1',
+    'CLIENT INFO',
+    'CLIENT LIST', 'CLIENT NO-EVICT off', 'CONFIG GET maxmemory-samples', 'CONFIG GET nosuch',
+    'CONFIG SET lfu-log-factor 10',
+    'CONFIG SET lfu-log-factor x', 'CONFIG SET nosuch 1', 'INFO keyspace', 'COMMAND COUNT', 'DEBUG SLEEP 0',
+    'SELECT 0', 'SELECT 1',
+    'SELECT 99', 'SELECT x', 'SWAPDB 0 1', 'SWAPDB 0 99', 'AUTH secret', 'AUTH default whatever', 'HELLO', 'HELLO 2',
+    'HELLO 3',
+    'HELLO 9', 'WAIT 0 0', 'PUBLISH ch hello', 'PUBSUB NUMSUB ch', 'UNWATCH', 'CLIENT UNPAUSE',
     'OBJECT REFCOUNT nothing', 'KEYS nothing*', 'TTL a', 'TYPE a', 'CLIENT GETREDIR',
   ];
   return prng.pick(words).split(' ');
@@ -63,7 +71,8 @@ function control(prng: Prng): Line {
 
 /** A change behind all keys: nothing that is watched may survive it unnoticed. */
 function sweep(prng: Prng): Line {
-  return prng.pick(['FLUSHALL', 'FLUSHDB', 'FLUSHALL SYNC', 'FLUSHALL ASYNC', 'SWAPDB 0 1', 'SWAPDB 1 2', 'SWAPDB 0 2']).split(' ');
+  return prng.pick(['FLUSHALL', 'FLUSHDB', 'FLUSHALL SYNC', 'FLUSHALL ASYNC', 'SWAPDB 0 1', 'SWAPDB 1 2',
+    'SWAPDB 0 2']).split(' ');
 }
 
 function queueable(prng: Prng): Line {
@@ -93,12 +102,17 @@ function expiring(prng: Prng, connection: number, count: number): Step[] {
   const birth: Line = prng.chance(0.5) ? ['SET', name, 'v', 'PX', TTL_MS] : ['PSETEX', name, TTL_MS, 'v'];
   return prng.pick<Step[]>([
     [send(connection, birth, ['WATCH', name]), exec],
-    [send(connection, birth, ['WATCH', name, 'other']), { ...send(away, ['GET', name]), beforeMs: BEHIND_TTL_MS }, { ...exec, beforeMs: 0 }],
-    [send(connection, birth), { ...send(connection, ['WATCH', name]), beforeMs: BEHIND_TTL_MS }, { ...exec, beforeMs: 0 }],
-    [send(connection, birth), { ...send(connection, ['WATCH', name]), beforeMs: BEHIND_TTL_MS }, send(away, ['GET', name]), { ...exec, beforeMs: 0 }],
-    [send(connection, birth), { ...send(connection, ['WATCH', name]), beforeMs: BEHIND_TTL_MS }, send(away, ['SET', name, 'new']), { ...exec, beforeMs: 0 }],
+    [send(connection, birth, ['WATCH', name, 'other']), { ...send(away, ['GET', name]), beforeMs: BEHIND_TTL_MS },
+      { ...exec, beforeMs: 0 }],
+    [send(connection, birth), { ...send(connection, ['WATCH', name]), beforeMs: BEHIND_TTL_MS },
+      { ...exec, beforeMs: 0 }],
+    [send(connection, birth), { ...send(connection, ['WATCH', name]), beforeMs: BEHIND_TTL_MS },
+      send(away, ['GET', name]), { ...exec, beforeMs: 0 }],
+    [send(connection, birth), { ...send(connection, ['WATCH', name]), beforeMs: BEHIND_TTL_MS },
+      send(away, ['SET', name, 'new']), { ...exec, beforeMs: 0 }],
     [send(connection, ['SET', name, 'v'], ['WATCH', name]), send(away, ['PEXPIRE', name, TTL_MS]), exec],
-    [send(connection, ['MULTI'], birth, ['GET', name], ['EXEC']), { ...send(away, ['TYPE', name]), beforeMs: BEHIND_TTL_MS }],
+    [send(connection, ['MULTI'], birth, ['GET', name], ['EXEC']),
+      { ...send(away, ['TYPE', name]), beforeMs: BEHIND_TTL_MS }],
   ]);
 }
 

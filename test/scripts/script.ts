@@ -6,7 +6,7 @@
  * frame that any connection receives is a function of the script.
  *
  * Arguments are bytes. Some can only be known when the script runs, because each server has its own: the id and the
- * address of a connection. They stand in arguments as {id:1}, {addr:1} and {laddr:1}, the number being the connection's.
+ * address of a connection. They stand in arguments as {id:1}, {addr:1} and {laddr:1}, with the connection's number.
  */
 import { show } from '../support/resp-frames.js';
 
@@ -27,8 +27,12 @@ export interface Step {
   beforeMs?: number;
   /** The step ends when its connection is no longer blocked: for timeouts that are meant to pass. */
   untilFree?: boolean;
+  /** With `untilFree`: the timeout that passes when the step blocks. */
+  timeoutMs?: number;
   /** Send although the connection is blocked: the commands wait behind the blocking one. Otherwise it is left out. */
   evenBlocked?: boolean;
+  /** Left out in a transaction: what would be queued there breaks the count of EXEC's array. */
+  notQueued?: boolean;
 }
 
 export interface Script {
@@ -40,8 +44,6 @@ export interface Script {
   options: Record<string, string>;
   /** An idle connection between the first two, so that they are served by the same worker. */
   spacer?: boolean;
-  /** Whether keys expire by themselves or only when looked at (default). */
-  activeExpiry?: boolean;
   steps: Step[];
 }
 
@@ -62,6 +64,11 @@ export function send(connection: number, ...lines: Line[]): Step {
   return { connection, act: 'send', lines };
 }
 
+/** Steps that are left out where the connection is in a transaction. */
+export function notQueued(...steps: Step[]): Step[] {
+  return steps.map((step) => ({ ...step, notQueued: true }));
+}
+
 /** What a placeholder stands for on one server. */
 export interface Places {
   id: (connection: number) => string;
@@ -73,7 +80,8 @@ export interface Places {
 export function fillIn(line: Line, places: Places): Buffer[] {
   return line.map((word) => {
     if (typeof word !== 'string' || !word.includes('{')) return bytesOf(word);
-    const text = word.replace(/\{(id|addr|laddr):(\d+)\}/g, (_, kind: keyof Places, at: string) => places[kind](Number(at)));
+    const text = word.replace(/\{(id|addr|laddr):(\d+)\}/g, (_, kind: keyof Places, at: string) =>
+      places[kind](Number(at)));
     return bytesOf(text);
   });
 }
@@ -82,7 +90,7 @@ export function fillIn(line: Line, places: Places): Buffer[] {
 export function printScript(script: Script, limit = 80): string {
   const head = script.resp.map((version, at) => `${at}:RESP${version}`).join(' ');
   const options = Object.entries(script.options).map(([name, value]) => ` ${name}=${JSON.stringify(value)}`);
-  const flags = `${script.spacer === true ? ' spacer' : ''}${script.activeExpiry === true ? ' active-expiry' : ''}`;
+  const flags = script.spacer === true ? ' spacer' : '';
   const steps = script.steps.slice(-limit).map((step) => `  ${printStep(step)}`);
   return [`  connections ${head}${options.join('')}${flags}`, ...steps].join('\n');
 }
@@ -93,6 +101,8 @@ export function printStep(step: Step): string {
     step.act === 'send'
       ? step.lines.map((line) => line.map((word) => `"${show(bytesOf(word))}"`).join(' ')).join(' ; ')
       : `(${step.act})`;
-  const behind = `${step.untilFree === true ? '   (until it is free)' : ''}${step.evenBlocked === true ? '   (even blocked)' : ''}`;
+  const isMarked = { '(until it is free)': step.untilFree, '(even blocked)': step.evenBlocked };
+  const marks = Object.entries(isMarked).filter(([, isSet]) => isSet === true);
+  const behind = marks.map(([mark]) => `   ${mark}`).join('');
   return `[${step.connection}] ${before}${what}${behind}`;
 }

@@ -12,10 +12,12 @@ import { COMMANDS } from '../differential/grammar.js';
 import { startRedis, startSherd } from '../support/oracle.js';
 import { ACCEPTED_ROWS } from './accepted.js';
 import { runCampaign, type CampaignResult } from './campaign.js';
-import { inNewerOrder, isSameReply, normalise, type Names } from './compare.js';
+import { inNewerOrder, isSameReply, namesOf, normalise, sortFreeRuns, type Names } from './compare.js';
 import { startDoctored, type Doctor } from './doctor.js';
 import { EXISTING, FAMILY_NAMES, makeScript } from './families.js';
-import { commandsOf } from './driver.js';
+import { commandsOf, compareTimes } from './driver.js';
+import type { Step } from './script.js';
+import type { Lead } from './side.js';
 import { takeFrame } from './wire.js';
 
 const SEED = Number(process.env['SHERD_SEED'] ?? randomInt(2 ** 31));
@@ -64,16 +66,18 @@ describe('the tester', () => {
     expect(result.scripts).toBeGreaterThan(0);
   });
 
-  const findsIn = async (family: string, doctor: Doctor, options: { isEager?: boolean; seed?: number } = {}): Promise<string> => {
+  const findsIn = async (family: string, doctor: Doctor,
+    options: { isEager?: boolean; scripts?: number } = {}): Promise<string> => {
     const result = await runCampaign({
       startOracle: () => startRedis(),
       // The control connection is the first one; a tester that is lied to about states proves nothing.
-      startSubject: () => startDoctored((frame, connection) => (connection.index === 0 ? [frame] : doctor(frame, connection))),
+      startSubject: () => startDoctored((frame, connection) =>
+        (connection.index === 0 ? [frame] : doctor(frame, connection))),
       isStrict: true,
       patienceMs: 300,
       families: [family],
-      seed: options.seed ?? SEED,
-      scripts: 60,
+      seed: SEED,
+      scripts: options.scripts ?? 60,
       differencesMax: 1,
       isEager: options.isEager ?? false,
     });
@@ -88,7 +92,8 @@ describe('the tester', () => {
   });
 
   it('finds a transaction that runs although a key has changed', { timeout: TIMEOUT_MS }, async () => {
-    const text = await findsIn('transactions', (frame) => (/^(\*-1|_)\r\n$/.test(frame.toString()) ? [latin1('*0\r\n')] : [frame]));
+    const text = await findsIn('transactions', (frame) =>
+      (/^(\*-1|_)\r\n$/.test(frame.toString()) ? [latin1('*0\r\n')] : [frame]));
     // The doctor takes every null for an EXEC that was refused.
     expect(text).toContain('DIFFERENCE transactions: frame: ');
     expect(text).toMatch(/subject: \*0\\r\\n/);
@@ -105,6 +110,71 @@ describe('the tester', () => {
     const text = await findsIn('blocking', (frame) => (/^(\*-1|_)\r\n$/.test(frame.toString()) ? [] : [frame]));
     expect(text).toContain('DIFFERENCE blocking: frame');
   });
+
+  const message = /^(>|\*)[34]\r\n\$\d+\r\n[ps]?message\r\n/;
+  it('finds a message that is lost', { timeout: TIMEOUT_MS }, async () => {
+    let count = 0;
+    const text = await findsIn('pubsub', (frame) =>
+      (message.test(frame.toString('latin1')) && ++count % 5 === 0 ? [] : [frame]));
+    expect(text).toContain('DIFFERENCE pubsub: frame');
+  });
+
+  it('finds messages in another order', { timeout: TIMEOUT_MS }, async () => {
+    // A message is kept until the next one, or the fence, has gone before it.
+    const text = await findsIn('pubsub', (frame, connection) => {
+      if (connection.kept.length === 0 && message.test(frame.toString('latin1'))) {
+        connection.kept.push(frame);
+        return [];
+      }
+      return [frame, ...connection.kept.splice(0)];
+    });
+    expect(text).toContain('DIFFERENCE pubsub: frame');
+  });
+
+  it('finds a message behind the answer to a later PING, but only when it is eager', { timeout: TIMEOUT_MS },
+    async () => {
+    // Messages to RESP2 connections only: such a one is never the writer, whose own order is looked at in any case.
+    const late: Doctor = (frame, connection) => {
+      if (!/^\*4\r\n\$8\r\npmessage/.test(frame.toString('latin1'))) return [frame];
+      connection.later(frame, 15);
+      return [];
+    };
+    const eager = await findsIn('notifications', late, { isEager: true });
+    expect(eager).toContain('DIFFERENCE notifications: frame');
+    expect(eager).toMatch(/replay: .* --eager/);
+    expect(await findsIn('notifications', late, { scripts: 5 })).toBe('');
+  });
+
+  it('finds an event too much', { timeout: TIMEOUT_MS }, async () => {
+    const text = await findsIn('notifications', (frame) => (frame.includes('__:expired') ? [frame, frame] : [frame]));
+    expect(text).toContain('DIFFERENCE notifications: frame');
+  });
+
+  it('finds an invalidation that is lost', { timeout: TIMEOUT_MS }, async () => {
+    const text = await findsIn('tracking', (frame) =>
+      (frame.toString('latin1').startsWith('>2\r\n$10\r\ninvalidate') ? [] : [frame]));
+    expect(text).toContain('DIFFERENCE tracking: frame');
+  });
+
+  it('finds a password that a MONITOR shows', { timeout: TIMEOUT_MS }, async () => {
+    const text = await findsIn('clients', (frame) =>
+      [Buffer.from(frame.toString('latin1').replace('(redacted)', 'secret'), 'latin1')]);
+    expect(text).toContain('(redacted)');
+  });
+
+  it('finds a command that the subject lacks', { timeout: TIMEOUT_MS }, async () => {
+    const result = await runCampaign({
+      startOracle: () => startRedis(),
+      startSubject: () => startRedis(['--rename-command', 'SWAPDB', '']),
+      isStrict: true,
+      patienceMs: 300,
+      families: ['transactions'],
+      seed: SEED,
+      scripts: 100,
+      differencesMax: 1,
+    });
+    expect(result.differences[0]?.text).toContain('SWAPDB');
+  });
 });
 
 describe('scripts', () => {
@@ -117,16 +187,38 @@ describe('scripts', () => {
     for (let seed = SEED; seed < SEED + 100; seed++) {
       for (const family of FAMILY_NAMES) for (const name of commandsOf(makeScript(family, seed))) seen.add(name);
     }
-    const due = [...COMMANDS.values()]
-      .filter((spec) => ['transactions'].includes(spec.group))
-      .map((spec) => spec.name);
-    const blocking = ['blpop', 'brpop', 'blmove', 'brpoplpush', 'blmpop', 'bzpopmin', 'bzpopmax', 'bzmpop', 'xread', 'xreadgroup', 'wait'];
-    expect([...due, ...blocking].filter((name) => !seen.has(name))).toEqual([]);
+    const due = [...COMMANDS.values()].filter((spec) => spec.group === 'transactions' || spec.group === 'pubsub');
+    const blocking = ['blpop', 'brpop', 'blmove', 'brpoplpush', 'blmpop', 'bzpopmin', 'bzpopmax', 'bzmpop', 'xread',
+      'xreadgroup', 'wait'];
+    const clients = [
+      'tracking', 'caching', 'getredir', 'trackinginfo', 'pause', 'unpause', 'kill', 'list', 'info', 'no-evict',
+        'reply', 'setname',
+      'getname', 'unblock', 'id',
+    ];
+    const names = [...due.map((spec) => spec.name), ...blocking, ...clients.map((name) => `client|${name}`),
+      'monitor', 'reset', 'quit'];
+    // Containers and their HELP have nothing that another connection could see.
+    const isQuiet = (name: string): boolean => name === 'pubsub' || name === 'pubsub|help';
+    expect(names.filter((name) => !seen.has(name) && !isQuiet(name))).toEqual([]);
   });
 
   it('give each accepted difference an id of its own and a reason', () => {
     expect(new Set(ACCEPTED_ROWS.map((row) => row.id)).size).toBe(ACCEPTED_ROWS.length);
     for (const row of ACCEPTED_ROWS) expect(row.reason.length, row.id).toBeGreaterThan(20);
+  });
+});
+
+describe('times', () => {
+  const step: Step = { connection: 0, act: 'send', lines: [], untilFree: true, timeoutMs: 40 };
+  const lead: Lead = { states: [], counts: [], fenced: [], answered: [], firstFrameMs: 41 };
+  it.each([
+    ['a timeout that passed on both', step, 41, 40, undefined],
+    ['one that ended too early', step, 41, 5, 'early'],
+    ['one that was not waited for, as there was something', step, 3, 1, undefined],
+    ['one that is too short to tell', { ...step, timeoutMs: 1 }, 41, 0, undefined],
+    ['a step without one', { ...step, untilFree: false }, 41, 1, undefined],
+  ] as const)('are compared: %s', (_, of, oracleMs, subjectMs, kind) => {
+    expect(compareTimes(of, 0, { ...lead, firstFrameMs: oracleMs }, subjectMs)?.kind).toBe(kind);
   });
 });
 
@@ -149,7 +241,8 @@ describe('frames', () => {
     expect(inNewerOrder(frames, 't').map((frame) => frame.toString()[0])).toEqual([':', '>', '>', '$', '>']);
   });
 
-  const names: Names = { connectionOfId: new Map([['7', 0], ['9', 1]]), connectionOfAddr: new Map([['127.0.0.1:5', 1]]) };
+  const names: Names = { connectionOfId: new Map([['7', 0], ['9', 1]]),
+    connectionOfAddr: new Map([['127.0.0.1:5', 1]]) };
   const none: ReadonlySet<string> = new Set();
   it.each([
     ['+1700000000.123456 [2 127.0.0.1:5] "get" "a"\r\n', '(monitor) [2 1] "get" "a"'],
@@ -171,5 +264,24 @@ describe('frames', () => {
     expect(isSameReply(latin1('*1\r\n*2\r\n+a\r\n+b\r\n'), latin1('*1\r\n*2\r\n+b\r\n+a\r\n'), sets)).toBe(true);
     expect(isSameReply(latin1('*1\r\n*2\r\n+a\r\n+b\r\n'), latin1('*1\r\n*2\r\n+b\r\n+c\r\n'), sets)).toBe(false);
     expect(isSameReply(latin1(':1\r\n'), latin1(':2\r\n'), new Set(['incr']))).toBe(false);
+  });
+
+  it('may come in any order where a hash table decides it, and only there', () => {
+    const gone = (name: string, left: number): string => `*3\r\n$11\r\nunsubscribe\r\n$1\r\n${name}\r\n:${left}\r\n`;
+    const all = namesOf([['UNSUBSCRIBE']]);
+    expect(sortFreeRuns([gone('b', 1), gone('a', 0)], all, none)).toEqual([gone('a', 1), gone('b', 0)]);
+    expect(sortFreeRuns([gone('b', 1), gone('a', 0)], namesOf([['UNSUBSCRIBE', 'b', 'a']]), none)[0]).toBe(gone('b',
+      1));
+    const found = (pattern: string, text: string): string =>
+      `>4\r\n$8\r\npmessage\r\n$1\r\n${pattern}\r\n$1\r\nc\r\n$1\r\n${text}\r\n`;
+    expect(sortFreeRuns([found('b', 'x'), found('a', 'x'), found('a', 'y')], none, none)).toEqual([
+      found('a', 'x'),
+      found('b', 'x'),
+      found('a', 'y'),
+    ]);
+    expect(sortFreeRuns([found('b', 'x'), found('a', 'y')], none, none)[0]).toBe(found('b', 'x'));
+    const miss = (key: string): string => `*3\r\n$7\r\nmessage\r\n$22\r\n__keyevent@0__:keymiss\r\n$1\r\n${key}\r\n`;
+    expect(sortFreeRuns([miss('b'), miss('a')], none, new Set(['sort']))).toEqual([miss('a'), miss('b')]);
+    expect(sortFreeRuns([miss('b'), miss('a')], none, new Set(['mget']))).toEqual([miss('b'), miss('a')]);
   });
 });

@@ -4,7 +4,7 @@
  */
 import { show } from '../support/resp-frames.js';
 import type { Difference, Driver } from './driver.js';
-import { printScript, printStep, wordOf, type Script, type Step } from './script.js';
+import { printScript, printStep, type Script, type Step } from './script.js';
 import { lineName } from './compare.js';
 
 export interface Shrunk {
@@ -76,7 +76,8 @@ function withoutIdleConnections(script: Script): Script {
 /** What makes two differences the same bug as far as one can tell from outside. */
 export function signature(script: Script, difference: Difference): string {
   const step = script.steps[difference.stepIndex];
-  const names = step === undefined ? '' : step.act === 'send' ? [...new Set(step.lines.map(lineName))].join('+') : step.act;
+  const names = step === undefined ? '' : step.act === 'send' ? [...new Set(step.lines.map(lineName))].join('+')
+    : step.act;
   const blur = (text: string): string => {
     if (difference.kind === 'state') return text;
     const line = text.split('\r\n', 1)[0] ?? '';
@@ -85,17 +86,20 @@ export function signature(script: Script, difference: Difference): string {
     return line.startsWith('(') ? line.slice(0, 20) : line.slice(0, 1);
   };
   if (difference.kind === 'ended') {
-    const reason = /(CHECK failed at .*|SHERD CRASH: .*|after \d+ ms)/.exec(`${difference.oracle} ${difference.subject}`)?.[1];
+    const said = `${difference.oracle} ${difference.subject}`;
+    const reason = /(CHECK failed at .*|SHERD CRASH: .*|after \d+ ms)/.exec(said)?.[1];
     return `${script.family}: ended: ${reason ?? 'without a reason'}`;
   }
   const who = difference.connection === step?.connection ? 'sender' : 'other';
-  return `${script.family}: ${difference.kind}: ${names} (${who}): ${blur(difference.oracle)} | ${blur(difference.subject)}`;
+  const what = `${blur(difference.oracle)} | ${blur(difference.subject)}`;
+  return `${script.family}: ${difference.kind}: ${names} (${who}): ${what}`;
 }
 
 /** Everything a reader needs: how to run it again, the small script, where it differs and both transcripts. */
 export function describe(shrunk: Shrunk, original: Script, replay: string): string {
   const { script, difference } = shrunk;
   const step = script.steps[difference.stepIndex];
+  const last = step === undefined ? '' : printStep(step);
   const words = (text: string): string => show(Buffer.from(text, 'latin1'), 1_000);
   const list = (frames: string[]): string[] => frames.map((frame) => `    ${words(frame)}`);
   return [
@@ -103,16 +107,12 @@ export function describe(shrunk: Shrunk, original: Script, replay: string): stri
     `script seed ${original.seed}${shrunk.isReproducible ? '' : '; DID NOT DIFFER AGAIN on a second run'}`,
     `replay: ${replay}`,
     printScript(script),
-    `at ${difference.kind} of connection ${difference.connection}, step ${difference.stepIndex}: ${step === undefined ? '' : printStep(step)}`,
+    `at ${difference.kind} of connection ${difference.connection}, step ${difference.stepIndex}: ${last}`,
     `oracle:  ${words(difference.oracle)}`,
     `subject: ${words(difference.subject)}`,
     ...(difference.transcripts.oracle.length + difference.transcripts.subject.length > 2
-      ? ['  the oracle gave this connection', ...list(difference.transcripts.oracle), '  the subject', ...list(difference.transcripts.subject)]
+      ? ['  the oracle gave this connection', ...list(difference.transcripts.oracle), '  the subject',
+        ...list(difference.transcripts.subject)]
       : []),
   ].join('\n');
-}
-
-/** Whether any step of the script has this command. */
-export function hasCommand(script: Script, name: string): boolean {
-  return script.steps.some((step) => step.lines.some((line) => wordOf(line[0]) === name));
 }

@@ -9,7 +9,7 @@
  * with a token) on every connection that answered one on the oracle makes sure that nothing more was under way.
  *
  * A connection in a transaction would queue the fence, a blocked one hold it back: neither gets one. What the subject
- * sends too much there shows in a later step.
+ * sends too much there shows in a later step. A MONITOR sees the fences; Wire drops those lines.
  */
 import type { RunningServer } from '../support/oracle.js';
 import { ConnectionEnded, encodeCommand, RespClient, type Reply } from '../support/resp-client.js';
@@ -26,8 +26,6 @@ export interface Lead {
   /** Connections that were sent a fence, and those of them that answered it. */
   fenced: number[];
   answered: number[];
-  /** Fences go out one by one: a MONITOR would show their order. */
-  isWatched: boolean;
   /** When the step's connection got its first frame, counted from the step's begin. */
   firstFrameMs: number;
 }
@@ -41,6 +39,8 @@ const SOCKET_READ_BYTES = 16 * 1024;
 const INITIAL_OPTIONS: Record<string, string> = {
   'notify-keyspace-events': '',
   'tracking-table-max-keys': '1000000',
+  'stream-node-max-entries': '100',
+  'stream-node-max-bytes': '4096',
 };
 
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -120,7 +120,8 @@ export class Side {
       ['RESET'],
       ['CLIENT', 'UNPAUSE'],
       ['FLUSHALL'],
-      ['DEBUG', 'SET-ACTIVE-EXPIRE', script.activeExpiry === true ? '1' : '0'],
+      // Keys expire when they are looked at, and at no moment that depends on a timer.
+      ['DEBUG', 'SET-ACTIVE-EXPIRE', '0'],
       ...options.map(([name, value]) => ['CONFIG', 'SET', name, value]),
     ]);
     const deadline = Date.now() + ORACLE_PATIENCE_MS;
@@ -176,19 +177,18 @@ export class Side {
     return rows;
   }
 
-  private async look(): Promise<{ states: State[]; isWatched: boolean }> {
+  private async look(): Promise<State[]> {
     const rows = await this.rows();
-    const states = this.wires.map((_, connection): State => {
+    return this.wires.map((_, connection): State => {
       const row = rows.get(this.ids[connection] as string);
       if (row === undefined) return 'closed';
       if (row.flags.includes('b')) return 'blocked';
       return row.isInMulti ? 'multi' : 'free';
     });
-    return { states, isWatched: [...rows.values()].some((row) => row.flags.includes('O')) };
   }
 
   /** Asks twice, as the header says, then lets node read what lies in the sockets. */
-  private async quiet(bytes = 0): Promise<{ states: State[]; isWatched: boolean }> {
+  private async quiet(bytes = 0): Promise<State[]> {
     const rounds = QUIET_ROUNDS + Math.ceil(bytes / SOCKET_READ_BYTES);
     let seen = await this.look();
     for (let round = 1; round < rounds; round++) seen = await this.look();
@@ -204,13 +204,13 @@ export class Side {
     const deadline = Date.now() + ORACLE_PATIENCE_MS;
     let seen = await this.quiet(bytes);
     const isDue = (): boolean =>
-      (step.untilFree === true && seen.states[connection] === 'blocked') ||
-      (step.act === 'close' && seen.states[connection] !== 'closed');
+      (step.untilFree === true && seen[connection] === 'blocked') ||
+      (step.act === 'close' && seen[connection] !== 'closed');
     while (isDue() && Date.now() < deadline) {
       await sleep(POLL_MS);
       seen = await this.quiet();
     }
-    const { states, isWatched } = seen;
+    const states = seen;
     for (const [at, wire] of this.wires.entries()) {
       if (states[at] === 'closed') await wire.until(() => wire.isEnded, ORACLE_PATIENCE_MS);
     }
@@ -219,14 +219,10 @@ export class Side {
     const firstFrameMs = sender.frames.length === 0 ? 0 : sender.firstFrameAtMs - beganAtMs;
     const fenced = [...states.keys()].filter((at) => states[at] === 'free');
     const answered: number[] = [];
-    for (const at of isWatched ? fenced : []) {
-      this.writeFence(at, token);
-      await this.quiet();
-    }
-    if (!isWatched) for (const at of fenced) this.writeFence(at, token);
+    for (const at of fenced) this.writeFence(at, token);
     await this.quiet();
     for (const at of fenced) if (this.hasFence(at, token)) answered.push(at);
-    return { states, counts, fenced, answered, isWatched, firstFrameMs };
+    return { states, counts, fenced, answered, firstFrameMs };
   }
 
   /**
@@ -243,15 +239,12 @@ export class Side {
       const due = lead.counts[at] as number;
       await wire.until(() => (isClosed ? wire.isEnded : wire.frames.length >= due || wire.isEnded), left());
     }
-    let { states } = await this.look();
+    let states = await this.look();
     while (states.join() !== lead.states.join() && left() > 1) {
       await sleep(POLL_MS);
-      ({ states } = await this.look());
+      states = await this.look();
     }
-    for (const at of lead.fenced) {
-      this.writeFence(at, token);
-      if (lead.isWatched && lead.answered.includes(at)) await this.awaitFence(at, token, left());
-    }
+    for (const at of lead.fenced) this.writeFence(at, token);
     for (const at of lead.answered) await this.awaitFence(at, token, left());
     return states;
   }

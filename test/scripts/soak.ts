@@ -11,6 +11,7 @@
  *             of its shard
  *   patience  milliseconds that the subject may need for what the oracle has done (default 2000)
  *   max       stop after so many different differences (default 20)
+ *   without   commands to leave out by full name (client|unblock), comma-separated
  *   eager     do not wait for pushes under way: one that comes behind the answer to a later PING is a difference
  *   self      compare the oracle with itself: finds mistakes of the tester
  *
@@ -25,7 +26,8 @@ import { EXISTING, FAMILY_NAMES } from './families.js';
 
 const SCRIPTS_DEFAULT = 1000;
 const LAYOUTS_DEFAULT = '1x1,8x2,8x2o';
-const OPTION_NAMES = ['families', 'scripts', 'seconds', 'seed', 'replay', 'layout', 'patience', 'max', 'eager', 'self'];
+const OPTION_NAMES = ['families', 'scripts', 'seconds', 'seed', 'replay', 'layout', 'patience', 'max', 'without',
+  'eager', 'self'];
 
 function parseOptions(args: string[]): Map<string, string> {
   const options = new Map<string, string>();
@@ -53,9 +55,11 @@ function print(line: string): void {
 async function main(): Promise<number> {
   const options = parseOptions(process.argv.slice(2));
   const number = (name: string): number | undefined => numberOption(options, name);
-  const [replaySeed, seconds, patienceMs, differencesMax] = [number('replay'), number('seconds'), number('patience'), number('max')];
+  const [replaySeed, seconds, patienceMs, differencesMax] = [number('replay'), number('seconds'), number('patience'),
+    number('max')];
   const seed = number('seed') ?? randomInt(2 ** 31);
   const scripts = number('scripts') ?? SCRIPTS_DEFAULT;
+  const without = options.get('without')?.split(',');
   const isSelf = options.has('self');
   const named = options.get('families') ?? (isSelf ? 'all' : '');
   const families = named === 'all' ? FAMILY_NAMES : named === '' ? EXISTING : named.split(',');
@@ -77,6 +81,7 @@ async function main(): Promise<number> {
       ...(seconds === undefined ? {} : { timeMs: seconds * 1000 }),
       ...(patienceMs === undefined ? {} : { patienceMs }),
       ...(differencesMax === undefined ? {} : { differencesMax }),
+      ...(without === undefined ? {} : { without }),
       ...(replaySeed === undefined ? {} : { replaySeed }),
     });
     total += result.scripts;

@@ -14,6 +14,8 @@ import { FrameError, frameEnd } from '../support/resp-frames.js';
 
 const CRLF = Buffer.from('\r\n');
 const PUSH = 0x3e;
+/** A MONITOR's line about one of the driver's fences: the driver's doing, and no part of the script. */
+const FENCE_SEEN = /^\+\d+\.\d+ \[[^\]]*\] "PING" "fence-\d+"\r\n$/;
 
 /** A frame, and the pushes that were found inside it. */
 export interface Taken {
@@ -139,9 +141,10 @@ export class Wire {
       while (this.rest.length > 0) {
         const taken = takeFrame(this.rest);
         if (taken === undefined) break;
+        this.rest = this.rest.subarray(taken.end);
+        if (FENCE_SEEN.test(taken.frame.toString('latin1'))) continue;
         if (this.frames.length === 0) this.firstFrameAtMs = performance.now();
         this.frames.push(taken.frame, ...taken.lifted);
-        this.rest = this.rest.subarray(taken.end);
       }
     } catch (error) {
       if (!(error instanceof FrameError)) throw error;
@@ -156,7 +159,8 @@ export class Wire {
   private finish(): void {
     if (this.isEnded) return;
     this.isEnded = true;
-    if (this.rest.length > 0) this.frames.push(Buffer.from(`(half a frame: ${this.rest.toString('latin1')})`, 'latin1'));
+    if (this.rest.length > 0) this.frames.push(Buffer.from(`(half a frame: ${this.rest.toString('latin1')})`,
+      'latin1'));
     this.tell();
   }
 

@@ -1,6 +1,6 @@
 /**
- * CLIENT LIST and CLIENT KILL: the subcommands that concern the clients of all workers. Texts are Redis 7.2's; MAXAGE
- * is 7.4's. Main thread.
+ * CLIENT LIST, KILL and UNBLOCK: the subcommands that concern the clients of all workers. Texts are Redis 7.2's;
+ * MAXAGE is 7.4's. Main thread.
  */
 import type { ClientFilter } from '../../native/addon.js';
 import { reply } from '../../resp/reply.js';
@@ -63,7 +63,7 @@ async function killHandler(call: ControlCall, context: ControlContext): Promise<
   const [address] = words;
   if (words.length === 1 && address !== undefined) {
     // The old form: one address, the caller not spared, OK or an error.
-    const count = await context.killClients({ addr: address });
+    const count = await context.killClients({ addr: address, callerId: call.clientId });
     return count > 0 ? reply.ok() : reply.error('ERR No such client');
   }
   const filter = parseKillFilter(words, call.clientId);
@@ -72,7 +72,7 @@ async function killHandler(call: ControlCall, context: ControlContext): Promise<
 }
 
 function parseKillFilter(words: readonly string[], callerId: bigint): ClientFilter | Reply {
-  const filter: ClientFilter = { skipId: callerId };
+  const filter: ClientFilter = { skipId: callerId, callerId };
   for (let index = 0; index < words.length; index += 2) {
     const value = words[index + 1];
     if (value === undefined) return syntaxError();
@@ -128,7 +128,26 @@ function setSkipMe(filter: ClientFilter, answer: string, callerId: bigint): Repl
   return undefined;
 }
 
+// ---- CLIENT UNBLOCK ----
+
+async function unblockHandler(call: ControlCall, context: ControlContext): Promise<Reply> {
+  const [idWord = '', reason = 'timeout', ...rest] = wordsOf(call, 2);
+  if (rest.length > 0) {
+    const name = (wordsOf(call, 1)[0] ?? '').slice(0, 128);
+    return errorReply(`unknown subcommand or wrong number of arguments for '${name}'. Try CLIENT HELP.`);
+  }
+  const withError = reason.toLowerCase() === 'error';
+  if (!withError && reason.toLowerCase() !== 'timeout') {
+    return reply.error('ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR');
+  }
+  const id = parseInteger64(idWord);
+  if (id === undefined) return reply.error('ERR value is not an integer or out of range');
+  // No client has an id below 1; the engine takes unsigned ids.
+  return reply.integer(id > 0n && (await context.unblockClient(id, withError)) ? 1 : 0);
+}
+
 export const CLIENT_HANDLERS: readonly (readonly [string, ControlHandler])[] = [
   ['client|list', listHandler],
   ['client|kill', killHandler],
+  ['client|unblock', unblockHandler],
 ];

@@ -35,6 +35,8 @@ export interface ControlContext {
   listClients(filter: ClientFilter): Promise<string>;
   /** Closes matching clients of all workers; how many there were. */
   killClients(filter: ClientFilter): Promise<number>;
+  /** Ends the waiting of a client of any worker; whether it was waiting. */
+  unblockClient(clientId: bigint, withError: boolean): Promise<boolean>;
   /** Begins the end. Returns an error text when it may not end. */
   shutdown(request: ShutdownRequest): string | undefined;
 }

@@ -30,7 +30,7 @@ export const hyperloglogCommands: readonly Command[] = [
     complexity: 'O(1) for one key whose estimate is cached; O(N) with a large constant for N keys',
     arity: -2,
     runs: 'keys',
-    flags: ['readonly'],
+    flags: ['readonly', 'may_replicate'],
     categories: ['read', 'hyperloglog', 'slow'],
     keySpecs: [keysAt(1, -1, 1, ['RW', 'access'], 'The estimate is cached inside the value, hence RW')],
     args: [{ name: 'key', type: 'key', keySpec: 0, multiple: true }],

@@ -39,6 +39,9 @@ export const COMMAND_FLAGS = [
 ] as const;
 export type CommandFlag = (typeof COMMAND_FLAGS)[number];
 
+/** Flags that COMMAND does not tell, as in Redis: they are for CLIENT PAUSE and MONITOR. */
+export const HIDDEN_FLAGS: readonly CommandFlag[] = ['may_replicate'];
+
 /** ACL categories without "@", in Redis's order. The position is the bit in CommandSpec::acl_categories. */
 export const ACL_CATEGORIES = [
   'keyspace',
