@@ -13,7 +13,6 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "ring/inbox.h"
@@ -94,11 +93,6 @@ struct ThreadState {
   WorkerId worker = 0;                 // the number under which it takes leases
   /// Keys to look at when the command has run and before its leases are given up, in order, each once.
   std::vector<ReadyKey> ready_keys;
-  /// The client (as a Tracker) of the queued command that is running, 0 for one that is run in place by its
-  /// client's worker. What the command sets off for that client must come behind its answer, which is a
-  /// message itself: it is put aside here, and posted when the answer has been.
-  uint64_t answering = 0;
-  std::vector<std::pair<WorkerId, Message*>> behind_answer;
 };
 
 /// Of the calling thread: set by whoever runs commands on it; else an empty one.

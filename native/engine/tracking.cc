@@ -114,23 +114,21 @@ void Send(WorkerPort& port, Session* session, KeyArray keys) {
 ///   | Invalidation | client ids | name |
 class Invalidation final : public Message {
  public:
-  /// For those of `trackers` that are not `but`.
-  static Invalidation* Create(std::span<const Tracker> trackers, Tracker but, std::string_view name,
-                              bool is_own_change) {
+  static Invalidation* Create(std::span<const Tracker> trackers, std::string_view name, uint64_t writer_id) {
     const size_t size = sizeof(Invalidation) + trackers.size() * sizeof(uint64_t) + name.size();
-    return new (::operator new(size)) Invalidation(trackers, but, name, is_own_change);
+    return new (::operator new(size)) Invalidation(trackers, name, writer_id);
   }
   void Deliver(WorkerPort& port) override {
     thread_local std::string keys;
     keys.clear();
     AppendArrayHeader(1, &keys);
-    AppendBulk({reinterpret_cast<const char*>(ids() + room_), name_size_}, &keys);
+    AppendBulk({reinterpret_cast<const char*>(ids() + count_), name_size_}, &keys);
     for (size_t i = 0; i < count_; i++) {
       Session* session = port.FindSession(ids()[i]);
       if (session == nullptr) continue;
       // Entered before it went over to BCAST, perhaps.
       if ((session->tracking & (kTrackingOn | kTrackingBcast)) != kTrackingOn) continue;
-      if (is_own_change_ && (session->tracking & kTrackingNoLoop) != 0) continue;
+      if (session->id == writer_id_ && (session->tracking & kTrackingNoLoop) != 0) continue;
       Send(port, session, keys);
     }
     this->~Invalidation();
@@ -138,19 +136,16 @@ class Invalidation final : public Message {
   }
 
  private:
-  Invalidation(std::span<const Tracker> trackers, Tracker but, std::string_view name, bool is_own_change)
-      : room_(trackers.size()), name_size_(name.size()), is_own_change_(is_own_change) {
-    for (const Tracker tracker : trackers) {
-      if (tracker != but) ids()[count_++] = ClientOf(tracker);
-    }
-    std::memcpy(ids() + room_, name.data(), name.size());
+  Invalidation(std::span<const Tracker> trackers, std::string_view name, uint64_t writer_id)
+      : count_(trackers.size()), name_size_(name.size()), writer_id_(writer_id) {
+    for (size_t i = 0; i < count_; i++) ids()[i] = ClientOf(trackers[i]);
+    std::memcpy(ids() + count_, name.data(), name.size());
   }
   ~Invalidation() = default;
   uint64_t* ids() { return reinterpret_cast<uint64_t*>(this + 1); }
 
-  const size_t room_, name_size_;
-  size_t count_ = 0;
-  const bool is_own_change_;  // there is one id, and its client has made the change
+  const size_t count_, name_size_;
+  const uint64_t writer_id_;  // 0: the server
 };
 
 /// All keys have gone: every tracking client of a worker gets a null, as in Redis those of BCAST mode too,
@@ -180,45 +175,26 @@ class Broadcast final : public Message {
   const uint64_t writer_id_;
 };
 
-/// Posts what may concern the client whose command is running. If that command was sent by a client of
-/// another worker, or will be answered by a message, the message goes behind the answer.
-void PostBehind(ThreadState& thread, WorkerId to, Message* message) {
-  if (thread.answering != 0 && WorkerOf(thread.answering) == to) {
-    thread.behind_answer.emplace_back(to, message);
-  } else {
-    thread.post_office->Post(to, message);
-  }
-}
-
 /// Tells the trackers of a key, which stand in the order of their workers.
-void PostInvalidations(ThreadState& thread, const TrackedKey& key, uint64_t client_id) {
-  if (thread.post_office == nullptr) return;
+void PostInvalidations(const TrackedKey& key, uint64_t writer_id) {
+  PostOffice* office = ThisThread().post_office;
+  if (office == nullptr) return;
   std::span<const Tracker> left = key.trackers();
   while (!left.empty()) {
     const WorkerId worker = WorkerOf(left[0]);
-    Tracker own = 0;
-    size_t count = 0;
-    for (; count < left.size() && WorkerOf(left[count]) == worker; count++) {
-      const Tracker tracker = left[count];
-      if (tracker == thread.answering || (client_id != 0 && ClientOf(tracker) == client_id)) own = tracker;
-    }
-    const std::span<const Tracker> of_worker = left.first(count);
+    size_t count = 1;
+    while (count < left.size() && WorkerOf(left[count]) == worker) count++;
+    office->Post(worker, Invalidation::Create(left.first(count), key.name(), writer_id));
     left = left.subspan(count);
-    if (count > (own == 0 ? 0u : 1u)) {
-      thread.post_office->Post(worker, Invalidation::Create(of_worker, own, key.name(), false));
-    }
-    if (own != 0) {
-      const bool is_own_change = client_id != 0 && ClientOf(own) == client_id;
-      PostBehind(thread, worker, Invalidation::Create({&own, 1}, 0, key.name(), is_own_change));
-    }
   }
 }
 
-void PostBroadcasts(Engine& engine, ThreadState& thread, std::string_view name, uint64_t client_id) {
-  if (thread.post_office == nullptr) return;
+void PostBroadcasts(Engine& engine, std::string_view name, uint64_t writer_id) {
+  PostOffice* office = ThisThread().post_office;
+  if (office == nullptr) return;
   thread_local std::vector<WorkerId> targets;
   engine.tracking.FindTargets(name, &targets);
-  for (const WorkerId worker : targets) PostBehind(thread, worker, new Broadcast(name, client_id));
+  for (const WorkerId worker : targets) office->Post(worker, new Broadcast(name, writer_id));
 }
 
 /// How many keys may come or go in a shard before the others hear of it: few where few are allowed.
@@ -441,17 +417,16 @@ void RememberKeys(CommandContext& ctx) {
 }
 
 void InvalidateKey(Engine& engine, Keyspace& space, const Key& key, uint64_t client_id) {
-  ThreadState& thread = ThisThread();
   TrackingTable& table = space.tracking();
   if (!table.empty()) {
     TrackedKey* tracked = table.Take(key.hash, key.name);
     if (tracked != nullptr) {
-      PostInvalidations(thread, *tracked, client_id);
+      PostInvalidations(*tracked, client_id);
       table.Release(tracked);
       table.Publish(&engine.tracking.keys, PublishStep(engine));
     }
   }
-  if (engine.tracking.has_broadcasts()) PostBroadcasts(engine, thread, key.name, client_id);
+  if (engine.tracking.has_broadcasts()) PostBroadcasts(engine, key.name, client_id);
 }
 
 void InvalidateAll(Engine& engine) {
@@ -460,11 +435,11 @@ void InvalidateAll(Engine& engine) {
     space.ForgetTrackedKeys();
     space.tracking().Publish(&engine.tracking.keys, 1);
   }
-  ThreadState& thread = ThisThread();
-  if (thread.post_office == nullptr) return;
+  PostOffice* office = ThisThread().post_office;
+  if (office == nullptr) return;
   for (int i = 0; i < engine.config().workers; i++) {
     const WorkerId worker = static_cast<WorkerId>(i);
-    if (engine.tracking.has_clients(worker)) PostBehind(thread, worker, new AllInvalidated());
+    if (engine.tracking.has_clients(worker)) office->Post(worker, new AllInvalidated());
   }
 }
 
@@ -479,7 +454,7 @@ void LimitTracking(Engine& engine, Keyspace& space) {
   for (int i = 0; i < kDropsMax && !table.empty(); i++) {
     if (engine.tracking.keys.load(std::memory_order_relaxed) <= max) return;
     TrackedKey* dropped = table.TakeRandom([] { return ThreadRandom().Next(); });
-    PostInvalidations(ThisThread(), *dropped, 0);
+    PostInvalidations(*dropped, 0);
     table.Release(dropped);
     table.Publish(&engine.tracking.keys, 1);
   }

@@ -22,8 +22,8 @@
 //   3. whether a client still tracks is looked at when the message arrives, by the client's own worker.
 // An invalidation may come later than it could, or for a value that is new already: that costs a read.
 //
-// The own client's invalidation comes behind the reply of the command that set it off, as in Redis 7.2. For
-// commands that run on their client's worker this is so by itself; for others see ThreadState::behind_answer.
+// The own client's invalidation comes behind the reply of the command that set it off, as in Redis 7.2: its
+// worker holds messages back while a command is under way elsewhere (Session::holds_pushes).
 //
 // Thread: said with each function. Locks: TrackingHub's is taken under leases and guards few words.
 #pragma once
@@ -49,7 +49,6 @@ class Keyspace;
 class WorkerPort;
 struct Key;
 struct Session;
-struct ThreadState;
 using WorkerId = uint16_t;
 
 // ---- What all workers share ----

@@ -174,14 +174,12 @@ void Server::ExecuteCommand(QueuedRequest* request, engine::WorkerId self) {
   FillContext(request, &ctx, self);
   ctx.transaction_holes = &request->holes;
   if ((request->spec->flags & kFlagBlocking) != 0) ctx.block = &request->block;
-  engine::ThreadState& thread = engine::ThisThread();
-  const size_t first_behind = thread.behind_answer.size();
-  RunRequest(request, &ctx, thread);
+  uint64_t tick = CycleClock::Now();
+  RunCommand(ctx, request->handler, &tick);
   if (self != request->origin) ctx.counters->commands_served_for_others.Increment();
   if (!request->block.is_set) {
     request->outcome = QueuedRequest::Outcome::kAnswered;
-    Post(request->origin, request);
-    return PostBehindAnswer(thread, first_behind);
+    return Post(request->origin, request);
   }
   request->deadline_ms = request->block.deadline_ms;
   // First linked, then told, so that its worker can take it back as soon as it knows of it. It cannot come
@@ -189,24 +187,6 @@ void Server::ExecuteCommand(QueuedRequest* request, engine::WorkerId self) {
   const engine::WorkerId origin = request->origin;
   RegisterWaiter(request);
   Post(origin, new BlockedNotice(request));
-  PostBehindAnswer(thread, first_behind);
-}
-
-/// Runs the handler. What it sets off for its own client is left in thread.behind_answer.
-void Server::RunRequest(QueuedRequest* request, engine::CommandContext* ctx, engine::ThreadState& thread) {
-  thread.answering = engine::MakeTracker(request->origin, request->client_id);
-  uint64_t tick = CycleClock::Now();
-  RunCommand(*ctx, request->handler, &tick);
-  thread.answering = 0;
-}
-
-/// Posts what waits behind an answer that has been posted. `first`: those before it wait for another one.
-void Server::PostBehindAnswer(engine::ThreadState& thread, size_t first) {
-  if (__builtin_expect(thread.behind_answer.size() == first, 1)) return;
-  for (size_t i = first; i < thread.behind_answer.size(); i++) {
-    Post(thread.behind_answer[i].first, thread.behind_answer[i].second);
-  }
-  thread.behind_answer.resize(first);
 }
 
 void Server::FillContext(QueuedRequest* request, engine::CommandContext* ctx, engine::WorkerId self) {

@@ -216,8 +216,6 @@ class Server final : public shard::Executor, public engine::PostOffice {
   void ExecuteCommand(QueuedRequest* request, engine::WorkerId self);
   void ExecuteCleanup(QueuedRequest* request);
   void FillContext(QueuedRequest* request, engine::CommandContext* ctx, engine::WorkerId self);
-  void RunRequest(QueuedRequest* request, engine::CommandContext* ctx, engine::ThreadState& thread);
-  void PostBehindAnswer(engine::ThreadState& thread, size_t first);
   ListenResult AddListener(std::unique_ptr<Listener> listener);
 
   engine::Engine engine_;

@@ -117,17 +117,14 @@ void Server::Serve(QueuedRequest* request, engine::WorkerId self) {
   FillContext(request, &ctx, self);
   ctx.block = &request->block;
   ctx.is_retry = true;
-  engine::ThreadState& thread = engine::ThisThread();
-  const size_t first_behind = thread.behind_answer.size();
-  RunRequest(request, &ctx, thread);
+  uint64_t tick = CycleClock::Now();
+  RunCommand(ctx, request->handler, &tick);
   if (!request->block.is_set) {
     request->Finish();
     UnlinkHeld(request);
     request->outcome = QueuedRequest::Outcome::kAnswered;
-    Post(request->origin, request);
-    return PostBehindAnswer(thread, first_behind);
+    return Post(request->origin, request);
   }
-  PostBehindAnswer(thread, first_behind);
   request->block.is_set = false;
   request->block.rewrites.clear();
   // The gate lets nobody in who lacks what waiters need, but for what it cannot foresee.

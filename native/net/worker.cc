@@ -64,6 +64,7 @@ Worker::Worker(Server* server, engine::WorkerId index)
 
 Worker::~Worker() {
   Stop();
+  if (&engine::ThisThread() == &thread_) engine::SetThisThread(nullptr);  // tests go on without us
   close(timer_fd_);
   close(epoll_fd_);
 }
