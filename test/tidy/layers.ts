@@ -58,8 +58,9 @@ const SRC_LAYERS = new Map<string, readonly string[]>([
   ['config', ['util', 'native', 'commands/table']],
   ['observability', ['util', 'native', 'resp', 'config', 'commands/table']],
   ['commands', ['util', 'native', 'resp', 'config', 'observability', 'commands/table']],
+  ['persistence', ['util']],
   ['runtime', ['util', 'native', 'resp', 'config', 'observability', 'commands', 'commands/table']],
-  ['cli', ['util', 'native', 'resp', 'config', 'observability', 'commands', 'commands/table', 'runtime']],
+  ['cli', ['util', 'native', 'resp', 'config', 'observability', 'commands', 'commands/table', 'persistence', 'runtime']],
 ]);
 
 /** Findings about the includes of one native file. */
