@@ -57,7 +57,8 @@ export type RdbRecord =
   | { kind: 'sizes'; keys: bigint; expiries: bigint }
   | { kind: 'slot'; slot: bigint; keys: bigint; expiries: bigint }
   | { kind: 'function'; code: Buffer }
-  | { kind: 'module-aux'; module: string }
+  /** A module's own data; `offset` is where they begin. */
+  | { kind: 'module-aux'; module: string; offset: number }
   /** The end; `checksum` is undefined before version 5 and where it was switched off. */
   | { kind: 'end'; checksum: bigint | undefined };
 
@@ -242,8 +243,9 @@ export class RdbReader {
     const whenOpcode = input.length();
     input.lengthBig();
     if (whenOpcode !== 2) input.corrupt('bad when_opcode');
+    const offset = input.offset;
     readModuleItems(input, this.silent);
-    return { kind: 'module-aux', module };
+    return { kind: 'module-aux', module, offset };
   }
 
   private readEnd(): RdbRecord {
