@@ -9,7 +9,7 @@
  * Left out are what a load does not bring back or what two servers need not agree on: aux fields, size hints, slot
  * infos, idle times and frequencies (`withAccess` keeps these two), encodings. A stream of an older version gets what
  * Redis takes for the missing numbers when it loads it. Text is in double quotes, bytes outside of printable ASCII as
- * \xNN. All lines are held in memory: for test datasets, not for gigabytes.
+ * \xNN, minus zero is zero. All lines are held in memory: for test datasets, not for gigabytes.
  */
 import type { ByteSource } from './byte-source.js';
 import { FormatError } from './format-error.js';
@@ -41,7 +41,9 @@ class LineVisitor extends ValueVisitor {
   private position = 0;
   private group_ = '';
   private consumer_ = '';
-  private entryIds: bigint[] = [];
+  private firstId = 0n;
+  private entryCount = 0;
+  private details: StreamDetails = { length: 0n, lastId: 0n };
 
   constructor(
     private readonly lines: string[],
@@ -53,7 +55,8 @@ class LineVisitor extends ValueVisitor {
   start(prefix: string): void {
     this.prefix = prefix;
     this.position = 0;
-    this.entryIds = [];
+    this.firstId = 0n;
+    this.entryCount = 0;
   }
 
   line(text: string): void {
@@ -73,7 +76,8 @@ class LineVisitor extends ValueVisitor {
   }
 
   override scoredMember(member: Buffer, score: number): void {
-    this.line(`zset ${quoteBytes(member)} ${formatDouble(score)}`);
+    // Redis forgets the sign of a zero in a listpack and keeps it in a skiplist.
+    this.line(`zset ${quoteBytes(member)} ${formatDouble(score === 0 ? 0 : score)}`);
   }
 
   override field(name: Buffer, value: Buffer, expiresAtMs: number | undefined): void {
@@ -82,22 +86,31 @@ class LineVisitor extends ValueVisitor {
   }
 
   override streamEntry(id: bigint, words: Buffer[]): void {
-    this.entryIds.push(id);
+    if (this.entryCount++ === 0) this.firstId = id;
     this.line(`stream entry ${formatStreamId(id)} ${words.map(quoteBytes).join(' ')}`);
   }
 
   override streamDetails(details: StreamDetails): void {
     // Redis computes the first id from the entries, and takes the length for entries added, when an old file lacks them.
     const { length, lastId, maxDeletedId = 0n, entriesAdded = length } = details;
-    const firstId = this.entryIds[0] ?? 0n;
-    const ids = `last ${formatStreamId(lastId)} first ${formatStreamId(firstId)} deleted ${formatStreamId(maxDeletedId)}`;
+    this.details = details;
+    const ids = `last ${formatStreamId(lastId)} first ${formatStreamId(this.firstId)} deleted ${formatStreamId(maxDeletedId)}`;
     this.line(`stream length ${length} ${ids} added ${entriesAdded}`);
   }
 
   override group(name: Buffer, lastId: bigint, entriesRead: bigint | undefined): void {
     this.group_ = `stream group ${quoteBytes(name)}`;
-    const read = entriesRead ?? BigInt(this.entryIds.filter((id) => id <= lastId).length);
+    const read = entriesRead ?? this.estimateEntriesRead(lastId);
     this.line(`${this.group_} last ${formatStreamId(lastId)} read ${read}`);
+  }
+
+  /** How many entries a group has read, as Redis guesses for a stream of before version 10; -1 when it cannot. */
+  private estimateEntriesRead(lastId: bigint): bigint {
+    const { length, lastId: streamLastId } = this.details;
+    if (lastId === streamLastId || (length === 0n && lastId < streamLastId)) return length;
+    if (lastId > streamLastId) return -1n;
+    if (lastId < this.firstId) return 0n;
+    return lastId === this.firstId ? 1n : -1n;
   }
 
   override pending(id: bigint, deliveredAtMs: bigint, deliveries: bigint): void {
