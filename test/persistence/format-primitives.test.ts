@@ -103,7 +103,8 @@ describe('numbers', () => {
     fc.assert(
       fc.property(fc.double(), (value) => {
         expect(parseDouble(Buffer.from(formatDouble(value)))).toBe(value);
-        if (Number.isFinite(value)) expect(parseDouble(Buffer.from(value.toPrecision(17)))).toBe(value);
+        // JavaScript's toPrecision forgets the sign of a zero.
+        if (Number.isFinite(value) && value !== 0) expect(parseDouble(Buffer.from(value.toPrecision(17)))).toBe(value);
       }),
     );
     for (const wrong of ['', ' 1', '1 ', '0x10', '1e', 'e5', '.', '--1', '1_000', 'in', '١']) {

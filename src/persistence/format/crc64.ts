@@ -16,7 +16,6 @@ const POLYNOMIAL_LOW = 0xac4bc9b5 | 0;
 const POLYNOMIAL_HIGH = 0x95ac9329 | 0;
 const SLICES = 8;
 const CHUNK_BYTES = 1024 * 1024;
-const NO_WORDS = new Int32Array(0);
 
 const LOW = new Int32Array(256 * SLICES);
 const HIGH = new Int32Array(256 * SLICES);
@@ -49,15 +48,17 @@ export function crc64(bytes: Uint8Array, crc = 0n): bigint {
   let low = Number(BigInt.asIntN(32, crc));
   let high = Number(BigInt.asIntN(32, crc >> 32n));
   let index = 0;
-  // Bytes before the first multiple of four in memory go one by one, so that the rest can be read as words.
-  const lead = Math.min(bytes.length, (4 - (bytes.byteOffset & 3)) & 3);
+  // Bytes before the first multiple of eight in memory go one by one, so that the rest can be read as words.
+  const lead = Math.min(bytes.length, (8 - (bytes.byteOffset & 7)) & 7);
   const wordCount = (bytes.length - lead) >>> 3;
   for (; index < lead; index++) {
     const slot = (low ^ (bytes[index] as number)) & 255;
     low = ((low >>> 8) | (high << 24)) ^ (LOW[slot] as number);
     high = (high >>> 8) ^ (HIGH[slot] as number);
   }
-  const words = wordCount === 0 ? NO_WORDS : new Int32Array(bytes.buffer, bytes.byteOffset + lead, wordCount * 2);
+  // Where there is no word, the lead may have ended in front of the multiple of eight.
+  const words =
+    wordCount === 0 ? new Int32Array(0) : new Int32Array(bytes.buffer, bytes.byteOffset + lead, wordCount * 2);
   for (let at = 0; at < words.length; at += 2) {
     low ^= words[at] as number;
     high ^= words[at + 1] as number;
