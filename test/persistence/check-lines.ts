@@ -22,6 +22,8 @@ export function comparable(stdout: string): string[] {
   return stdout
     .split('\n')
     .filter((line) => line !== '' && !line.endsWith('# Terminating server after rdb file reading failure.'))
-    .map((line) => line.replace(/Internal error in RDB reading offset [0-9]+(, function at \S+)? -> /, 'Internal error: '))
+    .map((line) =>
+      line.replace(/Internal error in RDB reading offset [0-9]+(, function at \S+)? -> /, 'Internal error: '),
+    )
     .map((line) => line.replace('Reading type 19 (unknown)', 'Reading type 19 (stream-v2)'));
 }

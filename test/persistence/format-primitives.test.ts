@@ -27,7 +27,8 @@ const dull = fc.oneof(
 const signed64 = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n });
 const integer = fc.oneof(fc.integer({ min: -130, max: 130 }).map(BigInt), fc.integer().map(BigInt), signed64);
 const element = fc.oneof(bytes(), bytes(5000), integer);
-const shown = (value: Buffer | bigint): string => (Buffer.isBuffer(value) ? value.toString('latin1') : value.toString());
+const shown = (value: Buffer | bigint): string =>
+  Buffer.isBuffer(value) ? value.toString('latin1') : value.toString();
 
 describe('LZF', () => {
   it('unpacks what was packed', () => {
@@ -92,14 +93,17 @@ describe('CRC64', () => {
 describe('numbers', () => {
   it('lengths come back in every form', () => {
     fc.assert(
-      fc.property(fc.oneof(fc.bigInt({ min: 0n, max: 70_000n }), fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })), (value) => {
-        expect(new RdbInput(new MemorySource(length(value))).lengthBig()).toBe(value);
-        if (value <= 2n ** 53n) expect(new RdbInput(new MemorySource(length(value))).length()).toBe(Number(value));
-      }),
+      fc.property(
+        fc.oneof(fc.bigInt({ min: 0n, max: 70_000n }), fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })),
+        (value) => {
+          expect(new RdbInput(new MemorySource(length(value))).lengthBig()).toBe(value);
+          if (value <= 2n ** 53n) expect(new RdbInput(new MemorySource(length(value))).length()).toBe(Number(value));
+        },
+      ),
     );
   });
 
-  it('doubles come back from their text, and from C\'s', () => {
+  it("doubles come back from their text, and from C's", () => {
     fc.assert(
       fc.property(fc.double(), (value) => {
         expect(parseDouble(Buffer.from(formatDouble(value)))).toBe(value);
@@ -206,7 +210,8 @@ describe('the window', () => {
             expect(reader.offset).toBe(at);
             continue;
           }
-          if (kind === 'bytes' || kind === 'view') expect(reader[kind](size).equals(source.subarray(at, at + size))).toBe(true);
+          if (kind === 'bytes' || kind === 'view')
+            expect(reader[kind](size).equals(source.subarray(at, at + size))).toBe(true);
           else if (kind === 'u8') expect(reader.u8()).toBe(source[at]);
           else if (kind === 'u64') expect(reader.u64()).toBe(source.readBigUInt64LE(at));
           else reader.skip(size);
@@ -222,7 +227,12 @@ describe('the window', () => {
 
 describe('JSON', () => {
   const mixed = fc
-    .array(fc.oneof(bytes(4), fc.string({ unit: 'binary' }).map((one) => Buffer.from(one))))
+    .array(
+      fc.oneof(
+        bytes(4),
+        fc.string({ unit: 'binary' }).map((one) => Buffer.from(one)),
+      ),
+    )
     .map((parts) => Buffer.concat(parts));
 
   it('loses no byte, is legal, and leaves text as it is', () => {
@@ -236,7 +246,9 @@ describe('JSON', () => {
       }),
     );
     expect(jsonString(Buffer.from('grün "x"\n€😀'))).toBe('"grün \\"x\\"\\n€😀"');
-    expect(jsonString(Buffer.from([0x61, 0xff, 0xc3, 0x28, 0xed, 0xa0, 0x80]))).toBe('"a\\udcff\\udcc3(\\udced\\udca0\\udc80"');
+    expect(jsonString(Buffer.from([0x61, 0xff, 0xc3, 0x28, 0xed, 0xa0, 0x80]))).toBe(
+      '"a\\udcff\\udcc3(\\udced\\udca0\\udc80"',
+    );
   });
 
   it('is the same in pieces', () => {

@@ -13,7 +13,7 @@ export function lzfPack(bytes: Buffer): Buffer {
     if (literals.length > 0) out.push(literals.length - 1, ...literals);
     literals = [];
   };
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const found = at + 3 <= bytes.length ? seen.get(bytes.readUIntBE(at, 3)) : undefined;
     if (at + 3 <= bytes.length) seen.set(bytes.readUIntBE(at, 3), at);
     let size = 0;

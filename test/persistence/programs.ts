@@ -18,7 +18,13 @@ const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 
 /** Runs a program to its end. Throws when it was ended by a signal, its time being up included. */
 export function run(command: Command, args: readonly string[], cwd?: string): Promise<ProgramResult> {
-  const options = { env: command.env, cwd, encoding: 'latin1', timeout: TIMEOUT_MS, maxBuffer: OUTPUT_BYTES_MAX } as const;
+  const options = {
+    env: command.env,
+    cwd,
+    encoding: 'latin1',
+    timeout: TIMEOUT_MS,
+    maxBuffer: OUTPUT_BYTES_MAX,
+  } as const;
   return new Promise((resolve, reject) => {
     execFile(command.file, [...command.args, ...args], options, (error, stdout, stderr) => {
       const code = error === null ? 0 : error.code;

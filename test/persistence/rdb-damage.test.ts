@@ -13,8 +13,26 @@ import { ValueVisitor } from '../../src/persistence/format/value-visitor.js';
 import { startRedis } from '../support/oracle.js';
 import { RespClient } from '../support/resp-client.js';
 import { checkLines } from './check-lines.js';
-import { concat, entry, f64, i64, intset, length, listpack, rawId, rdbFile, resealed, text, u32, ziplist, zipmap } from './rdb-builder.js';
+import {
+  concat,
+  entry,
+  f64,
+  i64,
+  intset,
+  length,
+  listpack,
+  rawId,
+  rdbFile,
+  resealed,
+  text,
+  u32,
+  ziplist,
+  zipmap,
+} from './rdb-builder.js';
 import { fill, noise, savedFile } from './rdb-dataset.js';
+
+/** Nothing here takes a millisecond; the rest is what a busy machine may add. */
+const HANG_MS = 5000;
 
 /** The content, or why there is none. Anything thrown but a FormatError is a failure of the test. */
 function read(file: Buffer): string[] | FormatError {
@@ -69,7 +87,36 @@ async function files(): Promise<Buffer[]> {
     entry(11, 'intset', text(intset(4, -70000, 70000))),
     entry(14, 'quicklist', length(1), text(ziplist('a', 300))),
     entry(20, 's', text(listpack('a', 5))),
-    entry(21, 'x', length(1), text(rawId(5, 1)), text(node), length(2), length(5), length(2), length(5), length(1), length(0), length(0), length(2), length(1), text('g'), length(5), length(1), length(1), length(1), rawId(5, 1), i64(9), length(1), length(1), text('c'), i64(9), i64(9), length(1), rawId(5, 1)),
+    entry(
+      21,
+      'x',
+      length(1),
+      text(rawId(5, 1)),
+      text(node),
+      length(2),
+      length(5),
+      length(2),
+      length(5),
+      length(1),
+      length(0),
+      length(0),
+      length(2),
+      length(1),
+      text('g'),
+      length(5),
+      length(1),
+      length(1),
+      length(1),
+      rawId(5, 1),
+      i64(9),
+      length(1),
+      length(1),
+      text('c'),
+      i64(9),
+      i64(9),
+      length(1),
+      rawId(5, 1),
+    ),
     entry(24, 'h', i64(50), length(2), length(1), text('a'), text('1'), length(0), text('b'), text('2')),
     entry(25, 'e', i64(50), text(listpack('a', 1, 50, 'b', 2, 0))),
     entry(7, 'm', concat(0x81, Buffer.from('0c5d0f0b2a0a2c01', 'hex'), 1, 5, 5, text('x'), 0)),
@@ -128,7 +175,7 @@ describe('damage', () => {
             expect((await checkLines(sealed)).isSound, `${at}: ${substitute}`).toBe(isRead);
             expect(jsonIsRead(sealed)).toBe(isRead);
           }
-          expect(performance.now() - startedAt).toBeLessThan(1000);
+          expect(performance.now() - startedAt).toBeLessThan(HANG_MS);
         }
       }
     }
@@ -173,10 +220,30 @@ describe('memory', () => {
     ['zset', (size) => entry(5, 'k', size)],
     ['quicklist', (size) => entry(18, 'k', size)],
     ['stream', (size) => entry(19, 'k', size)],
-    ['stream groups', (size) => entry(19, 'k', length(0), length(0), length(0), length(0), length(0), length(0), length(0), length(0), length(0), size)],
+    [
+      'stream groups',
+      (size) =>
+        entry(
+          19,
+          'k',
+          length(0),
+          length(0),
+          length(0),
+          length(0),
+          length(0),
+          length(0),
+          length(0),
+          length(0),
+          length(0),
+          size,
+        ),
+    ],
     ['hash with times', (size) => entry(24, 'k', i64(5), size)],
     ['listpack', () => entry(16, 'k', text(concat(u32(30), 2, 0, 0xf0, u32(0xfffffff0), Buffer.alloc(18), 0xff)))],
-    ['ziplist', () => entry(13, 'k', text(concat(u32(30), u32(10), 2, 0, 0, 0x80, u32(0xf0ffffff), Buffer.alloc(13), 0xff)))],
+    [
+      'ziplist',
+      () => entry(13, 'k', text(concat(u32(30), u32(10), 2, 0, 0, 0x80, u32(0xf0ffffff), Buffer.alloc(13), 0xff))),
+    ],
     ['intset', () => entry(11, 'k', text(concat(u32(8), u32(0xffffffff), Buffer.alloc(8))))],
     ['size hints', (size) => concat(0xfb, size, size, entry(2, 'k', size))],
   ];

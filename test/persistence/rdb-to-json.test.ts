@@ -32,12 +32,57 @@ function sample(): Buffer {
     concat(0xf9, 7, entry(0, 'n', concat(0xc0, 5))),
     entry(1, 'list', length(2), text('a'), text('7')),
     entry(2, 'set', length(1), text('a')),
-    entry(5, 'z', length(4), text('a'), f64(0.1), text('b'), f64(-Infinity), text('c'), f64(2 ** 53), text('d'), f64(-0)),
+    entry(
+      5,
+      'z',
+      length(4),
+      text('a'),
+      f64(0.1),
+      text('b'),
+      f64(-Infinity),
+      text('c'),
+      f64(2 ** 53),
+      text('d'),
+      f64(-0),
+    ),
     entry(16, 'h', text(listpack('f', 'v', '__proto__', 1))),
     entry(25, 'he', i64(5), text(listpack('f', 'v', 1700000000000, 'g', 'w', 0))),
     concat(0xfe, 2),
-    entry(21, 'x', length(1), text(rawId(5, 1)), text(node), length(2), length(5), length(2), length(5), length(1), length(0), length(0), length(2n ** 60n + 1n), length(2), text('g'), length(5), length(1), length(2n ** 64n - 1n), ...pending, ...consumer, text('empty'), length(0), length(0), length(0), length(0), length(0)),
-    entry(7, 'm', concat(0x81, Buffer.from('0c5d0f0b2a0a2c01', 'hex'), 1, 5, 3), u32(0x3fc00000), concat(5, text('x'), 0)),
+    entry(
+      21,
+      'x',
+      length(1),
+      text(rawId(5, 1)),
+      text(node),
+      length(2),
+      length(5),
+      length(2),
+      length(5),
+      length(1),
+      length(0),
+      length(0),
+      length(2n ** 60n + 1n),
+      length(2),
+      text('g'),
+      length(5),
+      length(1),
+      length(2n ** 64n - 1n),
+      ...pending,
+      ...consumer,
+      text('empty'),
+      length(0),
+      length(0),
+      length(0),
+      length(0),
+      length(0),
+    ),
+    entry(
+      7,
+      'm',
+      concat(0x81, Buffer.from('0c5d0f0b2a0a2c01', 'hex'), 1, 5, 3),
+      u32(0x3fc00000),
+      concat(5, text('x'), 0),
+    ),
   ]);
 }
 
@@ -100,7 +145,11 @@ describe('sherd-rdb-to-json', () => {
     const sum = rdbFile(11, [entry(0, 'k', text('v'))]);
     sum[sum.length - 1]! ^= 1;
     writeFileSync(join(dir, 'sum.rdb'), sum);
-    expect(await toJson('sum.rdb')).toMatchObject({ code: 1, stdout: linesOf(cut.stdout)[0] + '\n', stderr: expect.stringContaining('RDB CRC error') });
+    expect(await toJson('sum.rdb')).toMatchObject({
+      code: 1,
+      stdout: linesOf(cut.stdout)[0] + '\n',
+      stderr: expect.stringContaining('RDB CRC error'),
+    });
   });
 
   it('gives back every string of a real file', async () => {
@@ -112,7 +161,15 @@ describe('sherd-rdb-to-json', () => {
     expect(rows.length).toBeGreaterThan(90);
     for (const { key, value } of rows) {
       const reply = await client.send('GET', jsonTextBytes(key));
-      expect(reply.raw.equals(Buffer.concat([Buffer.from(`$${jsonTextBytes(value).length}\r\n`), jsonTextBytes(value), Buffer.from('\r\n')]))).toBe(true);
+      expect(
+        reply.raw.equals(
+          Buffer.concat([
+            Buffer.from(`$${jsonTextBytes(value).length}\r\n`),
+            jsonTextBytes(value),
+            Buffer.from('\r\n'),
+          ]),
+        ),
+      ).toBe(true);
     }
     client.close();
     await server.stop();
