@@ -262,16 +262,16 @@ bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
     text = "ERR Command not allowed inside a transaction";
   } else if (no_auth) {
     text = engine::errors::kNoAuth;
-  } else if (is_monitor && TouchesKeyspace(*spec, session)) {
-    text = "ERR Replica can't interact with the keyspace";
   } else if (is_subscriber) {
     text = "ERR Can't execute '" + std::string(spec->full_name) +
            "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context";
+  } else if (is_monitor && TouchesKeyspace(*spec, session)) {
+    text = "ERR Replica can't interact with the keyspace";
   } else {
     return false;
   }
   engine_.command_counters(index_, static_cast<size_t>(spec->id)).rejected_calls.Increment();
-  if (session.in_multi && spec->id == ids_.exec) {
+  if (spec->id == ids_.exec) {
     // An EXEC that is refused ends the transaction all the same.
     const std::string_view reason = std::string_view(text).substr(text.starts_with("ERR ") ? 4 : 0);
     SendError(connection, "EXECABORT Transaction discarded because of: " + std::string(reason));

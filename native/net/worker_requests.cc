@@ -86,6 +86,7 @@ Worker::Outcome Worker::QueueForRunner(Connection* connection, const CommandSpec
   request->shard_count = static_cast<uint16_t>(request->shard_list.size());
   request->runs_on = server_->runner().id();
   Park(connection);
+  connection->session.holds_pushes = true;
   counters_.commands_long.Increment();
   server_->runner().Run(request);
   return Outcome::kParked;
