@@ -26,9 +26,9 @@ const layout: StatsLayout = {
 };
 const sizes = { workers: 2, shards: 2, databases: 2 };
 
-/** Two workers of 8 cells, two shards of 8, four databases of 3, four commands of 4. */
+/** Two workers and the runner of 8 cells, two shards of 8, four databases of 3, two commands of 4 on three threads. */
 function cellsAndCounters(): { cells: BigInt64Array; counters: SharedCounters } {
-  const shared = new SharedArrayBuffer((16 + 16 + 12 + 16) * 8);
+  const shared = new SharedArrayBuffer((24 + 16 + 12 + 24) * 8);
   return { cells: new BigInt64Array(shared), counters: new SharedCounters(new Uint8Array(shared), layout, sizes) };
 }
 
@@ -37,15 +37,16 @@ describe('counters', () => {
     const { cells, counters } = cellsAndCounters();
     cells[0] = 5n;
     cells[8] = 7n;
-    cells[16] = 100n;
-    cells[24] = 11n;
+    cells[16] = 1n; // the runner
+    cells[24] = 100n;
+    cells[32] = 11n;
     // Database 1 of shard 0 and of shard 1: keys, expires, mean TTL.
-    cells.set([3n, 1n, 100n], 32 + 3);
-    cells.set([4n, 3n, 200n], 32 + 9);
-    // `set` on worker 0 and on worker 1.
-    cells.set([2n, 4096n, 1n, 0n], 44 + 4); // nanoseconds: 4096 and 1904 are 6 µs
-    cells.set([1n, 1904n, 0n, 1n], 44 + 12);
-    expect(counters.worker('commands_processed')).toBe(12n);
+    cells.set([3n, 1n, 100n], 40 + 3);
+    cells.set([4n, 3n, 200n], 40 + 9);
+    // `set` on worker 0 and on the runner.
+    cells.set([2n, 4096n, 1n, 0n], 52 + 4); // nanoseconds: 4096 and 1904 are 6 µs
+    cells.set([1n, 1904n, 0n, 1n], 52 + 20);
+    expect(counters.worker('commands_processed')).toBe(13n);
     expect(counters.workerMax('commands_processed')).toBe(7n);
     expect(counters.shard('used_memory')).toBe(111n);
     expect(counters.databaseStats()).toEqual([{ index: 1, keys: 7n, expires: 4n, averageTtlMs: 175n }]);
