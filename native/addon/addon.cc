@@ -423,7 +423,9 @@ Napi::Value UnblockClient(const Napi::CallbackInfo& info) {
   if (worker == nullptr) return info.Env().Undefined();
   bool lossless;
   const uint64_t id = info[1].As<Napi::BigInt>().Uint64Value(&lossless);
-  return Napi::Boolean::New(info.Env(), worker->UnblockClient(id, info[2].As<Napi::Boolean>()));
+  const net::Worker::Unblock result = worker->UnblockClient(id, info[2].As<Napi::Boolean>());
+  if (result == net::Worker::Unblock::kBusy) return info.Env().Undefined();
+  return Napi::Boolean::New(info.Env(), result == net::Worker::Unblock::kUnblocked);
 }
 
 Napi::Value Crash(const Napi::CallbackInfo& info) {

@@ -147,6 +147,8 @@ void CmdXGroupDestroy(CommandContext& ctx) {
   if (group == nullptr) return ctx.reply.Integer(0);
   stream->DeleteGroup(ctx.heap(ctx.key(0)), group);
   ReportGroup(ctx, "xgroup-destroy");
+  // Who waits in XREADGROUP learns that there is no group any more.
+  ctx.WakeWaiters(ctx.key(0));
   ctx.reply.Integer(1);
 }
 

@@ -169,6 +169,12 @@ void CommandContext::SignalModifiedIn(int db_index, const Key& key) {
   if (__builtin_expect(engine.HasListeners(space), 0)) KeyChanged(engine, db_index, key, client_id);
 }
 
+void CommandContext::WakeWaiters(const Key& key) {
+  Keyspace& space = keyspace(key);
+  if (!space.has_interests()) return;
+  if (KeyInterest* interest = space.interests(db).Find(key.name)) MarkReady(db, key, interest);
+}
+
 void CommandContext::SignalFlushed(int db_index) {
   InvalidateAll(engine);
   for (int shard = 0; shard < engine.shard_count(); shard++) {
@@ -252,8 +258,8 @@ bool CommandContext::ParseTimeoutMs(size_t index, int64_t* deadline_ms) {
 void RunCommand(CommandContext& ctx, Handler handler, uint64_t* tick) {
   const uint32_t errors_before = ctx.reply.errors();
   handler(ctx);
-  if (__builtin_expect(ctx.tracker != 0, 0)) RememberKeys(ctx);
   if (__builtin_expect(ctx.engine.monitors.any(), 0) && !ctx.is_retry) FeedMonitors(ctx);
+  if (__builtin_expect(ctx.tracker != 0, 0)) RememberKeys(ctx);
   if (__builtin_expect(ctx.block != nullptr && ctx.block->is_set, 0)) {
     // XREADGROUP makes its consumer before it waits.
     ctx.counters->dirty.Add(static_cast<uint64_t>(ctx.dirty()));

@@ -192,6 +192,8 @@ class CommandContext {
   /// The key's value changed: watchers and trackers must know, and the bytes in use are published.
   void SignalModified(const Key& key) { SignalModifiedIn(db, key); }
   void SignalModifiedIn(int db_index, const Key& key);
+  /// Those who wait for the key are to be tried again, although it has not changed for anybody else.
+  void WakeWaiters(const Key& key);
   /// Every key of a database is about to go (FLUSHDB); -1: of all databases. All shards are held.
   void SignalFlushed(int db_index);
   /// Two databases have changed places. All shards are held.

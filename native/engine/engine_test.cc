@@ -116,7 +116,7 @@ TEST(engine_counters_lie_where_the_layout_says) {
       EXPECT_TRUE(cells.insert(cell).second);
     }
   };
-  for (WorkerId worker = 0; worker < 3; worker++) {
+  for (WorkerId worker = 0; worker < layout.threads(); worker++) {
     add(&engine->worker_counters(worker), sizeof(WorkerCounters));
     for (size_t command = 0; command < layout.commands; command++) {
       add(&engine->command_counters(worker, command), sizeof(CommandCounters));

@@ -13,12 +13,16 @@
 //
 //            registered, leases held               claimed under the lease of one of its keys
 //   kRunning ----------------------> kWaiting <--------------------------> kServing
-//                                       |        not served after all       | |  |
-//                 time is over, client  |                 another key of it | |  | its worker wants
-//                 gone: by its worker   |                 changed meanwhile | |  | it back
-//                                       |                  kServingMissed <-+ |  +-> kServingCancelled
-//                                       v                                     v served
-//                                     kDone <-----------------------------------
+//                                       |        not served after all       |  |  |
+//                 time is over, client  |                 another key of it |  |  | served
+//                 gone: by its worker   |                 changed meanwhile |  |  |
+//                                       |                 kServingMissed <--+  |  |
+//                                       v                   |  not served      |  |
+//                                     kDone             kRetrying --> kServing |  |
+//                                       ^                   |                  v  |
+//                                       +------------- kCancelled <- its worker   |
+//                                       +<--- wants it back; home, not served     |
+//                                       +<----------------------------------------+
 //
 // Every change away from kWaiting is one compare-and-swap: an element is never given twice, and a client
 // that has gone is never given one. Nodes of a waiter that is done are skipped by those who meet them and
@@ -26,7 +30,7 @@
 //
 // Who finds a waiter being served under another of its keys leaves a note (kServingMissed) and goes on: if
 // that key has nothing for it after all (XREAD behind a later id), the server sees the note and has it tried
-// again with all its shards; otherwise the change of this key would be lost on it.
+// again with all its shards (kRetrying); otherwise the change of this key would be lost on it.
 //
 // Thread: under the lease of the shard, but for Waiter::state and WatchSet::is_dirty.
 #pragma once
@@ -70,7 +74,13 @@ struct WatchSet {
 };
 
 enum class WaitState : uint8_t {
-  kRunning, kWaiting, kServing, kServingMissed, kServingCancelled, kDone
+  kRunning,        // not linked yet
+  kWaiting,
+  kServing,        // somebody tries whether it can be served
+  kServingMissed,  // and another of its keys has changed meanwhile
+  kRetrying,       // on its way to be tried with all its shards
+  kCancelled,      // its worker wants it back: it comes home, served or not
+  kDone
 };
 
 struct Waiter;
@@ -108,19 +118,25 @@ struct Waiter {
       }
     }
   }
-  /// It was not served: kServing -> kWaiting, which is what is returned. Else it stays claimed and is to be
-  /// tried again (kServingMissed), or is to be sent home (kServingCancelled) and is kDone.
-  WaitState Unclaim() {
+  /// It was not served: kServing -> kWaiting. `must_retry`, or a note: kRetrying, and it stays claimed. Wanted
+  /// back by its worker: kDone, and to be sent home. Returns the new state.
+  WaitState Unclaim(bool must_retry) {
     WaitState seen = WaitState::kServing;
-    if (Change(&seen, WaitState::kWaiting)) return WaitState::kWaiting;
-    if (seen == WaitState::kServingCancelled) Finish();
-    return seen;
+    for (;;) {
+      if (seen == WaitState::kCancelled) {
+        Finish();
+        return WaitState::kDone;
+      }
+      const bool retries = must_retry || seen == WaitState::kServingMissed;
+      const WaitState to = retries ? WaitState::kRetrying : WaitState::kWaiting;
+      if (Change(&seen, to)) return to;
+    }
   }
-  /// A claimed one is about to be tried with all its shards held: nothing is missed from now on. False: its
-  /// worker has asked for it; it is kDone and to be sent home.
+  /// kRetrying -> kServing: it is about to be tried with all its shards held. False: its worker has asked for
+  /// it; it is kDone and to be sent home.
   bool Reclaim() {
-    WaitState seen = WaitState::kServingMissed;
-    if (Change(&seen, WaitState::kServing) || seen == WaitState::kServing) return true;
+    WaitState seen = WaitState::kRetrying;
+    if (Change(&seen, WaitState::kServing)) return true;
     Finish();
     return false;
   }
@@ -129,13 +145,23 @@ struct Waiter {
   /// Its worker takes it back. True: it is kDone and nobody else's. False: it is being served, and will
   /// come home by itself, served or not.
   bool TryCancel() {
-    WaitState seen = WaitState::kWaiting;
-    if (Change(&seen, WaitState::kDone)) return true;
-    while (seen == WaitState::kServing || seen == WaitState::kServingMissed) {
-      if (Change(&seen, WaitState::kServingCancelled)) return false;
+    // relaxed: the exchanges decide.
+    WaitState seen = state.load(std::memory_order_relaxed);
+    for (;;) {
+      if (seen == WaitState::kDone || seen == WaitState::kCancelled) return false;
+      const bool is_free = seen == WaitState::kWaiting;
+      if (Change(&seen, is_free ? WaitState::kDone : WaitState::kCancelled)) return is_free;
     }
-    // It went back to waiting between the two looks; or it was served, and its answer is under way.
-    return seen == WaitState::kWaiting && TryCancel();
+  }
+
+  enum class TakenBack { kTaken, kComes, kTooLate, kNotYet };
+  /// The same for who must know what becomes of it: it is kDone (kTaken), or comes home and is not served
+  /// (kComes), or comes home, perhaps served (kTooLate), or somebody just tries to serve it: ask again.
+  TakenBack TryTakeBack() {
+    WaitState seen = WaitState::kWaiting;
+    if (Change(&seen, WaitState::kDone)) return TakenBack::kTaken;
+    if (seen == WaitState::kRetrying && Change(&seen, WaitState::kCancelled)) return TakenBack::kComes;
+    return seen == WaitState::kDone || seen == WaitState::kCancelled ? TakenBack::kTooLate : TakenBack::kNotYet;
   }
 
  private:

@@ -50,6 +50,7 @@ class Transaction {
   size_t command_count() const { return commands_.size(); }
   /// Bytes of all arguments.
   size_t argument_bytes() const { return bytes_.size(); }
+  /// Also while EXEC runs elsewhere, which reads the commands only.
   size_t memory() const {
     return bytes_.capacity() + ends_.capacity() * sizeof(ends_[0]) + commands_.capacity() * sizeof(Command) +
            keys_.capacity() * sizeof(StoredKey);

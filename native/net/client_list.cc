@@ -30,7 +30,8 @@ std::string FlagsOf(const Connection& connection) {
   if ((session.tracking & engine::kTrackingOn) != 0) flags += 't';
   if ((session.tracking & engine::kTrackingBroken) != 0) flags += 'R';
   if ((session.tracking & engine::kTrackingBcast) != 0) flags += 'B';
-  if (session.transaction != nullptr && session.transaction->is_dirty()) flags += 'd';
+  const bool is_readable = session.transaction != nullptr && !connection.is_away;
+  if (is_readable && session.transaction->is_dirty()) flags += 'd';
   if (session.close_after_reply) flags += 'c';
   if (session.is_unix_socket) flags += 'U';
   if (session.no_evict) flags += 'e';

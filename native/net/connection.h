@@ -101,6 +101,7 @@ struct Connection {
   bool in_ready_list = false;
   bool has_hung_up = false;      // the peer closed or reset; no more input
   bool waits_for_answer = false;  // a request of ours is on its way (parked, or closing while parked)
+  bool is_away = false;          // that request is at its shards: the transaction may be another thread's now
   bool skip_answer = false;      // CLIENT REPLY OFF or SKIP covers the answer
   bool ignores_input = false;    // after a protocol error whose answer CLIENT REPLY covered
   bool is_on_scratch = false;    // output is on loan of the worker's scratch block

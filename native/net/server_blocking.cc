@@ -129,9 +129,9 @@ void Server::Serve(QueuedRequest* request, engine::WorkerId self) {
   request->block.rewrites.clear();
   // The gate lets nobody in who lacks what waiters need, but for what it cannot foresee.
   const bool lacks_shards = request->needs_more_shards && !HoldsAll(*request);
-  const engine::WaitState state = lacks_shards ? engine::WaitState::kServingMissed : request->Unclaim();
+  const engine::WaitState state = request->Unclaim(lacks_shards);
   if (state == engine::WaitState::kWaiting) return;
-  if (state == engine::WaitState::kServingCancelled) return SendCancelled(request);
+  if (state == engine::WaitState::kDone) return SendCancelled(request);
   request->phase = QueuedRequest::Phase::kRetry;
   request->outcome = QueuedRequest::Outcome::kWiden;
   Post(request->origin, request);

@@ -125,8 +125,10 @@ class Worker final : public engine::WorkerPort {
   /// Messages to this worker: a request of its own with an outcome; one that must wait.
   void ComeHome(QueuedRequest* request);
   void NoteBlocked(QueuedRequest* request);
-  /// CLIENT UNBLOCK for a client of this worker. False: it does not wait for anything.
-  bool UnblockClient(uint64_t client_id, bool with_error);
+  /// CLIENT UNBLOCK for a client of this worker. kBusy: somebody is just looking whether it can be served,
+  /// and may need this worker for it; to be asked again in a later turn.
+  enum class Unblock : uint8_t { kWasNotBlocked, kUnblocked, kBusy };
+  Unblock UnblockClient(uint64_t client_id, bool with_error);
   /// CLIENT PAUSE is over, or another one has begun.
   void LookAtPostponed() override { must_look_at_postponed_ = true; }
 

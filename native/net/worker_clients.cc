@@ -6,8 +6,6 @@
 // loads when there is none. With a limit (maxmemory-clients) it also looks at the sum over all workers, and
 // EvictClients() runs before the turn ends; in the middle of a long batch KeepsLimits() sees to it after
 // each command.
-#include <sched.h>
-
 #include <algorithm>
 
 #include "base/check.h"
@@ -159,27 +157,19 @@ void Worker::CheckConnections() {
 
 // ---- CLIENT UNBLOCK ----
 
-bool Worker::UnblockClient(uint64_t client_id, bool with_error) {
+Worker::Unblock Worker::UnblockClient(uint64_t client_id, bool with_error) {
   Connection* connection = server_->FindConnection(client_id, index_);
-  if (connection == nullptr || connection->blocked == nullptr) return false;
+  if (connection == nullptr || connection->blocked == nullptr) return Unblock::kWasNotBlocked;
   QueuedRequest* request = connection->blocked;
-  for (;;) {
-    engine::WaitState expected = engine::WaitState::kWaiting;
-    // acquire: as TryCancel; what its last server did is seen.
-    if (request->state.compare_exchange_weak(expected, engine::WaitState::kDone, std::memory_order_acq_rel,
-                                             std::memory_order_relaxed)) {
-      break;
-    }
-    // Its answer is under way: it does not wait any more.
-    if (expected == engine::WaitState::kDone) return false;
-    // Somebody is linking it, or is looking whether it can be served. That is a command on another thread:
-    // soon we know.
-    if (expected != engine::WaitState::kWaiting) sched_yield();
-  }
+  using TakenBack = engine::Waiter::TakenBack;
+  const TakenBack taken_back = request->TryTakeBack();
+  // Its answer is under way: it does not wait any more.
+  if (taken_back == TakenBack::kTooLate) return Unblock::kWasNotBlocked;
+  if (taken_back == TakenBack::kNotYet) return Unblock::kBusy;
   request->unblocked_with_error = with_error;
-  FinishCancelled(connection);
+  if (taken_back == TakenBack::kTaken) FinishCancelled(connection);
   server_->mesh().bell(index_).Ring();
-  return true;
+  return Unblock::kUnblocked;
 }
 
 // ---- CLIENT PAUSE ----
@@ -210,6 +200,7 @@ void Worker::PostponeRequest(QueuedRequest* request) {
     dead_.push_back(connection);
     return Dispose(request);
   }
+  connection->is_away = false;
   NotePostponed(connection);
   postponed_requests_.push_back(request);
   must_look_at_postponed_ = true;

@@ -18,6 +18,7 @@ using test::DetachedClient;
 using test::Line;
 using test::RigOptions;
 using test::ServerRig;
+using Unblock = net::Worker::Unblock;
 
 constexpr RigOptions kLayouts[] = {{.workers = 1, .shards = 1},
                                    {.workers = 3, .shards = 8},
@@ -309,6 +310,73 @@ TEST(pause_keeps_expired_keys_but_hides_them) {
   rig.Validate();
 }
 
+// ---- CLIENT UNBLOCK and KILL of waiting clients ----
+
+TEST(unblock_answers_who_waits_and_nobody_else) {
+  for (const RigOptions& layout : kLayouts) {
+    StandingClock clock;
+    ServerRig rig(layout);
+    Client client(rig, layout.workers - 1);
+    const uint64_t id = client.connection().session.id;
+    net::Worker& worker = rig.worker(layout.workers - 1);
+    // Worker::UnblockClient finds a connection by its number.
+    rig.server().AddClient(id, static_cast<engine::WorkerId>(layout.workers - 1), &client.connection());
+    const auto counted = [&](engine::Counter engine::WorkerCounters::*counter) {
+      uint64_t sum = 0;
+      for (int i = 0; i < layout.workers; i++) sum += (rig.counters(i).*counter).Get();
+      return sum;
+    };
+    const auto wait = [&](const std::string& bytes) {
+      client.Send(bytes);
+      for (int i = 0; i < 5; i++) rig.Pump();
+      EXPECT_EQ(client.Take(), "");
+      EXPECT_TRUE(client.is_parked());
+    };
+    EXPECT_TRUE(worker.UnblockClient(id, false) == Unblock::kWasNotBlocked);
+    wait(Line({"BLPOP", "a", "b", "0"}) + Line({"PING"}));
+    EXPECT_EQ(counted(&engine::WorkerCounters::blocked_clients), uint64_t{1});
+    EXPECT_EQ(counted(&engine::WorkerCounters::blocking_keys), uint64_t{2});
+    EXPECT_EQ(counted(&engine::WorkerCounters::clients_in_timeout_table), uint64_t{0});
+    EXPECT_TRUE(worker.UnblockClient(id, false) == Unblock::kUnblocked);
+    EXPECT_TRUE(worker.UnblockClient(id, false) == Unblock::kWasNotBlocked);  // once
+    client.Settle();
+    EXPECT_EQ(client.Take(), "*-1\r\n+PONG\r\n");
+    wait(Line({"BLPOP", "a", "100"}));
+    EXPECT_EQ(counted(&engine::WorkerCounters::clients_in_timeout_table), uint64_t{1});
+    EXPECT_TRUE(worker.UnblockClient(id, true) == Unblock::kUnblocked);
+    client.Settle();
+    EXPECT_EQ(client.Take(), "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n");
+    EXPECT_EQ(counted(&engine::WorkerCounters::blocked_clients), uint64_t{0});
+    EXPECT_EQ(counted(&engine::WorkerCounters::clients_in_timeout_table), uint64_t{0});
+    // Served first: it does not wait any more, although it has not been told yet.
+    wait(Line({"BLPOP", "a", "0"}));
+    Client pusher(rig, 0);
+    pusher.Run(Line({"RPUSH", "a", "x"}));
+    EXPECT_TRUE(worker.UnblockClient(id, true) == Unblock::kWasNotBlocked);
+    client.Settle();
+    EXPECT_EQ(client.Take(), "*2\r\n$1\r\na\r\n$1\r\nx\r\n");
+    for (int i = 0; i < 5; i++) rig.Pump();
+    EXPECT_EQ(counted(&engine::WorkerCounters::blocking_keys), uint64_t{0});
+    rig.server().RemoveClient(id);
+  }
+}
+
+TEST(monitor_shows_a_waiting_command_when_it_begins_to_wait_only) {
+  for (const RigOptions& layout : kLayouts) {
+    StandingClock clock;
+    ServerRig rig(layout);
+    Monitor monitor(rig, 0);
+    Client client(rig, layout.workers - 1, "c:1");
+    Client pusher(rig, 0, "p:1");
+    client.Send(Line({"BLPOP", "a", "0"}));
+    EXPECT_EQ(monitor.Lines(), kStamp + "[0 c:1] \"BLPOP\" \"a\" \"0\"\r\n");
+    pusher.Run(Line({"RPUSH", "a", "x"}));
+    client.Settle();
+    EXPECT_EQ(client.Take(), "*2\r\n$1\r\na\r\n$1\r\nx\r\n");
+    EXPECT_EQ(monitor.Lines(), kStamp + "[0 p:1] \"RPUSH\" \"a\" \"x\"\r\n");
+  }
+}
+
 // ---- Memory ----
 
 TEST(client_memory_buckets_are_powers_of_two) {
@@ -401,11 +469,14 @@ TEST(monitor_lines_of_a_key_come_in_the_order_of_execution) {
           admin.Send(Line({"CLIENT", "UNPAUSE"}));
         }
         Client& writer = *writers[static_cast<size_t>(i)];
-        while (writer.is_parked() || writer.Serve() || (i == 0 && admin.is_parked())) {
+        // Serving on may end in the next pause at once.
+        std::string reply;
+        while (reply.empty() || (i == 0 && admin.is_parked())) {
           rig.worker(i).RunOnce();
+          writer.Serve();
           if (i == 0) admin.Serve();
+          reply += writer.Take();
         }
-        const std::string reply = writer.Take();
         const size_t start = reply.find("\r\n") + 2;
         before[i][value] = reply == "$-1\r\n" ? "" : reply.substr(start, reply.size() - start - 2);
       }

@@ -84,6 +84,8 @@ void Worker::RefuseProtocol(Connection* connection) {
 /// that changes what its client may send, is parsed again later.
 Worker::WindowEnd Worker::RunWindow(Connection* connection) {
   const bool was_authenticated = connection->session.authenticated;
+  // Subscribers have limits of their own, which are on by default: only they pay for the look.
+  const bool has_limits = has_client_limits_ || connection->session.is_subscriber;
   for (size_t i = 0; i < window_.size(); i++) {
     const Outcome outcome = RunParsed(connection, window_[i]);
     if (__builtin_expect((connection->session.tracking & engine::kTrackingCaching) != 0, 0) &&
@@ -101,7 +103,7 @@ Worker::WindowEnd Worker::RunWindow(Connection* connection) {
     }
     // Messages set off by the command, or by others meanwhile, come before the next reply.
     if (__builtin_expect(!server_->inbox(index_).empty(), 0)) DrainInbox();
-    if (__builtin_expect(has_client_limits_, 0) && !KeepsLimits(connection)) return {Outcome::kClose, 0, false};
+    if (__builtin_expect(has_limits, 0) && !KeepsLimits(connection)) return {Outcome::kClose, 0, false};
     if (__builtin_expect(connection->session.authenticated != was_authenticated, 0)) {
       connection->parser.Reset();
       return {Outcome::kDone, window_[i].end, true};
@@ -260,16 +262,16 @@ bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
     text = "ERR Command not allowed inside a transaction";
   } else if (no_auth) {
     text = engine::errors::kNoAuth;
-  } else if (is_monitor && TouchesKeyspace(*spec, session)) {
-    text = "ERR Replica can't interact with the keyspace";
   } else if (is_subscriber) {
     text = "ERR Can't execute '" + std::string(spec->full_name) +
            "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context";
+  } else if (is_monitor && TouchesKeyspace(*spec, session)) {
+    text = "ERR Replica can't interact with the keyspace";
   } else {
     return false;
   }
   engine_.command_counters(index_, static_cast<size_t>(spec->id)).rejected_calls.Increment();
-  if (session.in_multi && spec->id == ids_.exec) {
+  if (spec->id == ids_.exec) {
     // An EXEC that is refused ends the transaction all the same.
     const std::string_view reason = std::string_view(text).substr(text.starts_with("ERR ") ? 4 : 0);
     SendError(connection, "EXECABORT Transaction discarded because of: " + std::string(reason));

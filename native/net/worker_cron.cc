@@ -30,7 +30,8 @@ void Worker::RefreshClock() {
       output_limits_[static_cast<size_t>(client_class)] = engine_.output_limit(client_class);
     }
   }
-  has_client_limits_ = output_limits_[0].hard_bytes > 0 || output_limits_[2].hard_bytes > 0 || engine_.options().maxmemory_clients.Get() != 0;
+  const auto normal = static_cast<size_t>(engine::ClientClass::kNormal);
+  has_client_limits_ = output_limits_[normal].hard_bytes > 0 || engine_.options().maxmemory_clients.Get() != 0;
   const int64_t seconds = now_ms_ / 1000;
   if (seconds == last_second_) return;
   last_second_ = seconds;

@@ -181,8 +181,8 @@ void Worker::Close(Connection* connection) {
   SetAccount(connection, 0, ClientMemory::kNoBucket);
   connection->is_listed = false;
   server_->RemoveClient(connection->session.id);
-  engine::StopTracking(&connection->session, &tracking_);
   if (connection->is_postponed) ForgetPostponed(connection);
+  engine::StopTracking(&connection->session, &tracking_);
   close(connection->session.fd);           // leaves the epoll set by itself
   connection->session.fd = -1;
   connections_[connection->index] = connections_.back();

@@ -4,7 +4,6 @@
 // See server.h for the life of a request. What comes home is delivered by DrainInbox, which may be in the
 // middle of a batch: so here replies are appended and lists are filled, and whatever executes commands or
 // touches leases (prepared_, to_resume_) has its turn in ServeLists.
-#include <sched.h>
 #include <sys/timerfd.h>
 
 #include <algorithm>
@@ -94,6 +93,7 @@ Worker::Outcome Worker::QueueForRunner(Connection* connection, const CommandSpec
 
 /// Hands a request to the shards of its list, or runs it here if it needs none.
 void Worker::Submit(QueuedRequest* request) {
+  if (request->phase == QueuedRequest::Phase::kCommand) request->connection->is_away = true;
   if (request->shard_list.empty()) return server_->Execute(request, index_);
   request->shards = request->shard_list.data();
   request->shard_count = static_cast<uint16_t>(request->shard_list.size());
@@ -141,6 +141,7 @@ void Worker::ComeHome(QueuedRequest* request) {
   }
   if (connection->blocked == request) StopWaiting(connection, request);
   connection->waits_for_answer = false;
+  connection->is_away = false;
   if (connection->state == ConnectionState::kClosing) {
     dead_.push_back(connection);
     return Dispose(request);
@@ -243,6 +244,7 @@ void Worker::Wait(Connection* connection, const CommandSpec* spec, engine::Handl
 void Worker::NoteBlocked(QueuedRequest* request) {
   Connection* connection = request->connection;
   connection->blocked = request;
+  connection->is_away = false;
   ReleasePushes(connection);
   counters_.blocked_clients.Add(1);
   if (request->deadline_ms != 0) timeouts_.insert({request->deadline_ms, request});
@@ -262,12 +264,7 @@ void Worker::StopWaiting(Connection* connection, QueuedRequest* request) {
 /// Takes the connection's waiting command back: its time is over, or its client is gone. If somebody
 /// serves it just now it comes home by itself.
 void Worker::CancelWaiting(Connection* connection) {
-  QueuedRequest* request = connection->blocked;
-  // The notice of another thread comes before that has linked the request: a matter of instructions. To be
-  // cancelled it must be linked, or nobody would ever take it back.
-  // acquire: what it has been linked to is seen.
-  while (request->state.load(std::memory_order_acquire) == engine::WaitState::kRunning) sched_yield();
-  if (request->TryCancel()) FinishCancelled(connection);
+  if (connection->blocked->TryCancel()) FinishCancelled(connection);
 }
 
 /// Answers a connection whose waiting command has been taken back, or buries it.

@@ -108,8 +108,9 @@ export interface NativeAddon {
   listClients(engine: number, filter: ClientFilter): string;
   /** Closes matching connections of the calling worker at once (the caller's after its reply); returns how many. */
   killClients(engine: number, filter: ClientFilter): number;
-  /** CLIENT UNBLOCK: false when no client of the calling worker with this id waits. Worker thread. */
-  unblockClient(engine: number, id: bigint, withError: boolean): boolean;
+  /** CLIENT UNBLOCK: false when no client of the calling worker with this id waits; undefined when it may be served
+   *  just now: ask again in a later turn of the loop. Worker thread. */
+  unblockClient(engine: number, id: bigint, withError: boolean): boolean | undefined;
   /** Kills the process the hard way, as DEBUG SEGFAULT and DEBUG ASSERT do. */
   crash(kind: 'segfault' | 'abort'): void;
 }

@@ -54,6 +54,13 @@ function onControl(request: ControlRequest): void {
   send({ kind: 'control', token, command, args, resp: request.resp === 3 ? 3 : 2, clientId });
 }
 
+function unblock(question: Extract<ToWorker, { kind: 'unblockClient' }>): void {
+  if (isStopped) return;
+  const wasBlocked = addon.unblockClient(engine, question.clientId, question.withError);
+  if (wasBlocked === undefined) setImmediate(unblock, question);
+  else send({ kind: 'unblocked', id: question.id, wasBlocked });
+}
+
 function onMessage(message: ToWorker): void {
   if (isStopped) return;
   switch (message.kind) {
@@ -61,10 +68,8 @@ function onMessage(message: ToWorker): void {
       return send({ kind: 'clients', id: message.id, text: addon.listClients(engine, message.filter) });
     case 'killClients':
       return send({ kind: 'killed', id: message.id, count: addon.killClients(engine, message.filter) });
-    case 'unblockClient': {
-      const wasBlocked = addon.unblockClient(engine, message.clientId, message.withError);
-      return send({ kind: 'unblocked', id: message.id, wasBlocked });
-    }
+    case 'unblockClient':
+      return unblock(message);
     case 'controlReply':
       return addon.replyControl(engine, message.token, message.bytes);
     case 'stop':
