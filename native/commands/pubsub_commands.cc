@@ -34,13 +34,25 @@ int64_t ConfirmedCount(const Session& session, TopicKind kind) {
   return static_cast<int64_t>(TopicCount(session, TopicKind::kChannel) + TopicCount(session, TopicKind::kPattern));
 }
 
-void BeginConfirmation(CommandContext& ctx, std::string_view word) {
-  ctx.reply.Push(3);
-  ctx.reply.Bulk(word);
+// Within EXEC the confirmations are elements of its reply. If CLIENT REPLY OFF covers that, they come
+// behind it, as messages.
+resp::OutputBuffer* OutputFor(CommandContext& ctx) {
+  const bool is_covered = ctx.session->in_multi && ctx.session->reply_mode == engine::ReplyMode::kOff;
+  engine::WorkerPort* port = engine::ThisThread().port;
+  return is_covered && port != nullptr ? port->OutputOf(ctx.session) : ctx.reply.out();
 }
 
-void EndConfirmation(CommandContext& ctx, TopicKind kind) {
-  ctx.reply.Integer(ConfirmedCount(*ctx.session, kind));
+// `name`: null for none.
+void Confirm(CommandContext& ctx, std::string_view word, const std::string_view* name, int64_t count) {
+  resp::ReplyBuilder confirmation(OutputFor(ctx), ctx.session->resp);
+  confirmation.Push(3);
+  confirmation.Bulk(word);
+  if (name == nullptr) {
+    confirmation.Null();
+  } else {
+    confirmation.Bulk(*name);
+  }
+  confirmation.Integer(count);
   ctx.reply.KeepWritten();
 }
 
@@ -66,9 +78,7 @@ void Subscribe(CommandContext& ctx, TopicKind kind, std::string_view word) {
     PubSubChange change(&ctx.engine.pubsub(), ctx.session, kind, names);
     for (const HashedName& name : names) {
       change.Add(name);
-      BeginConfirmation(ctx, word);
-      ctx.reply.Bulk(name.text);
-      EndConfirmation(ctx, kind);
+      Confirm(ctx, word, &name.text, ConfirmedCount(*ctx.session, kind));
     }
     first += names.size();
   }
@@ -78,10 +88,10 @@ void RemoveNames(CommandContext& ctx, TopicKind kind, std::string_view word, std
   PubSubChange change(&ctx.engine.pubsub(), ctx.session, kind, names);
   ctx.reply.KeepWritten();  // messages that came before the end
   for (const HashedName& name : names) {
-    BeginConfirmation(ctx, word);
-    ctx.reply.Bulk(name.text);
-    change.Remove(name);  // may be the end of what the name refers to
-    EndConfirmation(ctx, kind);
+    // Removing may be the end of what the name refers to, so it is confirmed before.
+    const int64_t removed = change.Has(name) ? 1 : 0;
+    Confirm(ctx, word, &name.text, ConfirmedCount(*ctx.session, kind) - removed);
+    change.Remove(name);
   }
 }
 
@@ -97,9 +107,7 @@ void Unsubscribe(CommandContext& ctx, TopicKind kind, std::string_view word) {
     return;
   }
   if (TopicCount(*ctx.session, kind) == 0) {
-    BeginConfirmation(ctx, word);
-    ctx.reply.Null();
-    return EndConfirmation(ctx, kind);
+    return Confirm(ctx, word, nullptr, ConfirmedCount(*ctx.session, kind));
   }
   std::vector<HashedName> names;
   CollectTopics(*ctx.session, kind, &names);
@@ -113,7 +121,11 @@ void Unsubscribe(CommandContext& ctx, TopicKind kind, std::string_view word) {
 
 void CmdSubscribe(CommandContext& ctx) { Subscribe(ctx, TopicKind::kChannel, "subscribe"); }
 void CmdPSubscribe(CommandContext& ctx) { Subscribe(ctx, TopicKind::kPattern, "psubscribe"); }
-void CmdSSubscribe(CommandContext& ctx) { Subscribe(ctx, TopicKind::kShardChannel, "ssubscribe"); }
+void CmdSSubscribe(CommandContext& ctx) {
+  // SUBSCRIBE and PSUBSCRIBE worked in transactions before Redis had this rule, so it lets them through.
+  if (ctx.session->in_multi) return ctx.reply.Error("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client");
+  Subscribe(ctx, TopicKind::kShardChannel, "ssubscribe");
+}
 void CmdUnsubscribe(CommandContext& ctx) { Unsubscribe(ctx, TopicKind::kChannel, "unsubscribe"); }
 void CmdPUnsubscribe(CommandContext& ctx) { Unsubscribe(ctx, TopicKind::kPattern, "punsubscribe"); }
 void CmdSUnsubscribe(CommandContext& ctx) { Unsubscribe(ctx, TopicKind::kShardChannel, "sunsubscribe"); }

@@ -352,13 +352,18 @@ void PubSubChange::Add(const HashedName& name) {
   pubsub_->AddShared(kind_, name, worker_, 1);
 }
 
-void PubSubChange::Remove(const HashedName& name) {
+/// The topic, if the session listens to it.
+Topic* PubSubChange::Find(const HashedName& name) const {
   const size_t kind = static_cast<size_t>(kind_);
-  PubSub::Topics& topics = pubsub_->workers_[worker_].topics[kind];
+  const PubSub::Topics& topics = pubsub_->workers_[worker_].topics[kind];
   const auto found = topics.find(name);
-  if (found == topics.end()) return;
+  if (found == topics.end()) return nullptr;
   Topic* topic = found->second.get();
-  if (session_->subscriptions->topics_[kind].contains(topic)) pubsub_->Remove(session_, topic);
+  return session_->subscriptions->topics_[kind].contains(topic) ? topic : nullptr;
+}
+
+void PubSubChange::Remove(const HashedName& name) {
+  if (Topic* topic = Find(name)) pubsub_->Remove(session_, topic);
 }
 
 void CollectTopics(const Session& session, TopicKind kind, std::vector<HashedName>* names) {

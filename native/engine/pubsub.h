@@ -238,8 +238,11 @@ class PubSubChange {
 
   void Add(const HashedName& name);
   void Remove(const HashedName& name);
+  bool Has(const HashedName& name) const { return Find(name) != nullptr; }
 
  private:
+  Topic* Find(const HashedName& name) const;
+
   PubSub* const pubsub_;
   Session* const session_;
   const TopicKind kind_;

@@ -272,7 +272,7 @@ bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
   }
   engine_.command_counters(index_, static_cast<size_t>(spec->id)).rejected_calls.Increment();
   if (spec->id == ids_.exec) {
-    // An EXEC that is refused ends the transaction all the same.
+    // An EXEC that is refused ends the transaction all the same, and is answered so without one, as in Redis.
     const std::string_view reason = std::string_view(text).substr(text.starts_with("ERR ") ? 4 : 0);
     SendError(connection, "EXECABORT Transaction discarded because of: " + std::string(reason));
     ForgetTransaction(connection);

@@ -385,6 +385,8 @@ void Worker::ReturnScratch(Connection* connection) {
 void Worker::Flush(Connection* connection) {
   if (connection->state == ConnectionState::kClosing) return;
   resp::OutputBuffer& output = connection->output;
+  // Whoever another worker is to wake (a waiter that was served, subscribers) is on his way while we write.
+  if (!output.empty()) RingBells();
   while (connection->writable && !output.empty()) {
     std::string_view pieces[kPiecesMax];
     const size_t count = output.Peek(pieces, kPiecesMax);

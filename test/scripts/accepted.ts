@@ -77,6 +77,16 @@ export const ACCEPTED_ROWS: readonly AcceptedRow[] = [
       /^\*[23]\r\n/.test(difference.oracle ?? '') &&
       /^\*[23]\r\n/.test(difference.subject ?? ''),
   },
+  {
+    id: 'quit-without-reply',
+    kind: 'sherd',
+    reason:
+      'QUIT whose +OK CLIENT REPLY covers closes the connection, and so does CLIENT KILL of the own one; Redis closes ' +
+      'behind the reply, which never goes out, and so keeps a connection that it does not listen to',
+    ends: true,
+    matches: ({ kind, isSender, causes, oracle, subject }) =>
+      kind === 'state' && isSender && (causes.has('quit') || causes.has('client|kill')) && oracle === 'free' && subject === 'closed',
+  },
 ];
 
 /** The row that explains a difference, if one does; with `isSameVersion` only one about what is free. */
