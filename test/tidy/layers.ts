@@ -57,9 +57,14 @@ const SRC_LAYERS = new Map<string, readonly string[]>([
   ['resp', ['util']],
   ['config', ['util', 'native', 'commands/table']],
   ['observability', ['util', 'native', 'resp', 'config', 'commands/table']],
-  ['commands', ['util', 'native', 'resp', 'config', 'observability', 'commands/table']],
-  ['runtime', ['util', 'native', 'resp', 'config', 'observability', 'commands', 'commands/table']],
-  ['cli', ['util', 'native', 'resp', 'config', 'observability', 'commands', 'commands/table', 'runtime']],
+  // File formats and the pure state of the files; the programs that check files use them without a server.
+  ['persistence', ['util', 'native', 'config']],
+  ['commands', ['util', 'native', 'resp', 'config', 'observability', 'persistence', 'commands/table']],
+  ['runtime', ['util', 'native', 'resp', 'config', 'observability', 'persistence', 'commands', 'commands/table']],
+  [
+    'cli',
+    ['util', 'native', 'resp', 'config', 'observability', 'persistence', 'commands', 'commands/table', 'runtime'],
+  ],
 ]);
 
 /** Findings about the includes of one native file. */
