@@ -56,7 +56,9 @@ export function crc64(bytes: Uint8Array, crc = 0n): bigint {
     low = ((low >>> 8) | (high << 24)) ^ (LOW[slot] as number);
     high = (high >>> 8) ^ (HIGH[slot] as number);
   }
-  const words = new Int32Array(bytes.buffer, bytes.byteOffset + lead, wordCount * 2);
+  // Where there is no word, the lead may have ended in front of the multiple of eight.
+  const words =
+    wordCount === 0 ? new Int32Array(0) : new Int32Array(bytes.buffer, bytes.byteOffset + lead, wordCount * 2);
   for (let at = 0; at < words.length; at += 2) {
     low ^= words[at] as number;
     high ^= words[at + 1] as number;
