@@ -610,8 +610,9 @@ function beginFailed(
     undo.push({ do: 'resume-journal' });
   }
   undo.push({ do: 'unlink', path: phase.rewrite.base });
-  const isUnsure = state.mode === 'on' && index > renameIndexOf(state, actions);
-  const kept = isUnsure ? { isManifestSynced: false } : {};
+  // A number that a manifest on disk may name is never given again: the empty file stays in the manifest.
+  const isSeen = state.mode === 'on' && index > renameIndexOf(state, actions);
+  const kept = isSeen ? { manifest: phase.manifest, isManifestSynced: false } : {};
   return inFlight({ ...state, ...kept }, { name: 'undo' }, undo);
 }
 
