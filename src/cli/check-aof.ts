@@ -8,7 +8,7 @@
  * any other: --fix cuts behind the last line that holds. Two of redis-check-aof's own faults are not repeated: it shows
  * bytes from behind its buffer for a line of 127 digits, and it asks for as much memory as a length claims.
  *
- * The RDB preamble is judged by a function that is handed in. Programs only: everything here is synchronous.
+ * The RDB preamble is judged by a function that is handed in. Programs only: reads and writes are synchronous.
  */
 import { closeSync, fstatSync, ftruncateSync, openSync, readFileSync, readSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
@@ -44,7 +44,7 @@ export interface CheckAofWorld {
    * Judges the RDB preamble at the front of `source`, printing as redis-check-rdb does; gives the offset behind it, or
    * undefined when it is not sane.
    */
-  checkPreamble(source: ByteSource, filename: string, print: (text: string) => void): number | undefined;
+  checkPreamble(source: ByteSource, filename: string): Promise<number | undefined>;
 }
 
 /** Ends the program with a code. */
@@ -74,16 +74,16 @@ interface Target {
 type Verdict = 'valid' | 'empty' | 'truncated' | 'invalid';
 
 /** Runs the program; gives its exit code. `args` are those behind the program's name. */
-export function checkAof(args: string[], world: CheckAofWorld): number {
+export async function checkAof(args: string[], world: CheckAofWorld): Promise<number> {
   try {
-    return run(args, world);
+    return await run(args, world);
   } catch (error) {
     if (error instanceof Exit) return error.exitCode;
     throw error;
   }
 }
 
-function run(args: string[], world: CheckAofWorld): number {
+async function run(args: string[], world: CheckAofWorld): Promise<number> {
   const job: Job = { world, fixes: false, timestamp: 0n, lineCount: 1 };
   const path = args.at(-1);
   if (path === undefined || args.length > 3) return usage(world);
@@ -96,8 +96,8 @@ function run(args: string[], world: CheckAofWorld): number {
     if (timestamp === undefined || timestamp.rest !== '') return die(world, 'Invalid timestamp, aborting...\n');
     job.timestamp = timestamp.value;
   }
-  if (isManifest(job, path)) checkMultiPart(job, path);
-  else checkOldStyle(job, path);
+  if (isManifest(job, path)) await checkMultiPart(job, path);
+  else await checkOldStyle(job, path);
   return 0;
 }
 
@@ -167,14 +167,14 @@ function isRdb(job: Job, path: string): boolean {
 
 // ---- Old style and multi part ----
 
-function checkOldStyle(job: Job, path: string): void {
+async function checkOldStyle(job: Job, path: string): Promise<void> {
   const { print } = job.world;
   print('Start checking Old-Style AOF\n');
   const target = { name: path, path, isLast: true, hasPreamble: isRdb(job, path) };
-  tell(job, '', target.name, checkSingle(job, target));
+  tell(job, '', target.name, await checkSingle(job, target));
 }
 
-function checkMultiPart(job: Job, path: string): void {
+async function checkMultiPart(job: Job, path: string): Promise<void> {
   const { print } = job.world;
   print('Start checking Multi Part AOF\n');
   const manifest = readManifest(job, path);
@@ -184,12 +184,12 @@ function checkMultiPart(job: Job, path: string): void {
     const hasPreamble = isRdb(job, pathOf(base.name));
     print(`Start to check BASE AOF (${hasPreamble ? 'RDB' : 'RESP'} format).\n`);
     const target = { name: base.name, path: pathOf(base.name), isLast: incrs.length === 0, hasPreamble };
-    tell(job, 'BASE ', base.name, checkSingle(job, target));
+    tell(job, 'BASE ', base.name, await checkSingle(job, target));
   }
   if (incrs.length > 0) print('Start to check INCR files.\n');
   for (const [index, { name }] of incrs.entries()) {
     const isLast = index === incrs.length - 1;
-    tell(job, 'INCR ', name, checkSingle(job, { name, path: pathOf(name), isLast, hasPreamble: false }));
+    tell(job, 'INCR ', name, await checkSingle(job, { name, path: pathOf(name), isLast, hasPreamble: false }));
   }
   print('All AOF files and manifest are valid\n');
 }
@@ -237,7 +237,7 @@ function tell(job: Job, kind: string, name: string, verdict: Verdict): void {
 
 // ---- One file ----
 
-function checkSingle(job: Job, target: Target): Verdict {
+async function checkSingle(job: Job, target: Target): Promise<Verdict> {
   let descriptor: number;
   try {
     descriptor = openSync(target.path, 'r+');
@@ -246,18 +246,18 @@ function checkSingle(job: Job, target: Target): Verdict {
   }
   try {
     const { size } = fstatSync(descriptor);
-    return size === 0 ? 'empty' : checkOpen(job, target, descriptor, size);
+    return size === 0 ? 'empty' : await checkOpen(job, target, descriptor, size);
   } finally {
     closeSync(descriptor);
   }
 }
 
-function checkOpen(job: Job, target: Target, descriptor: number, size: number): Verdict {
+async function checkOpen(job: Job, target: Target, descriptor: number, size: number): Promise<Verdict> {
   const { print } = job.world;
   const source = openSource(descriptor, size);
   let start = 0;
   if (target.hasPreamble) {
-    const end = job.world.checkPreamble(source, target.name, print);
+    const end = await job.world.checkPreamble(source, target.name);
     if (end === undefined) return die(job.world, 'RDB preamble of AOF file is not sane, aborting.\n');
     print('RDB preamble is OK, proceeding with AOF tail...\n');
     start = end;

@@ -58,7 +58,7 @@ const SRC_LAYERS = new Map<string, readonly string[]>([
   ['config', ['util', 'native', 'commands/table']],
   ['observability', ['util', 'native', 'resp', 'config', 'commands/table']],
   // File formats and the pure state of the files; the programs that check files use them without a server.
-  ['persistence', ['util', 'native', 'config']],
+  ['persistence', ['util']],
   ['commands', ['util', 'native', 'resp', 'config', 'observability', 'persistence', 'commands/table']],
   ['runtime', ['util', 'native', 'resp', 'config', 'observability', 'persistence', 'commands', 'commands/table']],
   [

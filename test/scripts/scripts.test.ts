@@ -1,0 +1,175 @@
+/**
+ * The short form of the test with several connections, for the gate: random scripts to a real redis-server and to us;
+ * and the checks of the tester itself, which must stay silent when the oracle meets itself and must speak when the
+ * subject loses, doubles, swaps, delays or invents something.
+ *
+ * SHERD_SEED=n repeats a run; the seed stands in every failure. The long form is `npm run soak:scripts`.
+ */
+import { randomInt } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { layoutOptions } from '../differential/layout.js';
+import { COMMANDS } from '../differential/grammar.js';
+import { startRedis, startSherd } from '../support/oracle.js';
+import { ACCEPTED_ROWS } from './accepted.js';
+import { runCampaign, type CampaignResult } from './campaign.js';
+import { inNewerOrder, isSameReply, normalise, type Names } from './compare.js';
+import { startDoctored, type Doctor } from './doctor.js';
+import { EXISTING, FAMILY_NAMES, makeScript } from './families.js';
+import { commandsOf } from './driver.js';
+import { takeFrame } from './wire.js';
+
+const SEED = Number(process.env['SHERD_SEED'] ?? randomInt(2 ** 31));
+const TIMEOUT_MS = 180_000;
+
+const latin1 = (text: string): Buffer => Buffer.from(text, 'latin1');
+
+function failures(result: CampaignResult): string {
+  return result.differences.map((difference) => `${difference.text}\n(${difference.count} scripts)`).join('\n\n');
+}
+
+describe(`against redis-server, seed ${SEED}`, () => {
+  const layouts = ['1x1', '8x2', '8x2o'];
+  const cases = EXISTING.flatMap((family) => layouts.map((layout) => [family, layout] as const));
+  it.each(cases)('%s on %s: every connection receives the same', { timeout: TIMEOUT_MS }, async (family, layout) => {
+    const result = await runCampaign({
+      startOracle: () => startRedis(),
+      startSubject: () => startSherd(layoutOptions(layout)),
+      families: [family],
+      seed: SEED,
+      scripts: 40,
+      timeMs: 8_000,
+      differencesMax: 3,
+    });
+    expect(failures(result)).toBe('');
+  });
+
+  it('has families that exist', () => {
+    expect(EXISTING.filter((family) => !FAMILY_NAMES.includes(family))).toEqual([]);
+  });
+});
+
+describe('the tester', () => {
+  it.each(FAMILY_NAMES)('finds nothing between the oracle and itself: %s', { timeout: TIMEOUT_MS }, async (family) => {
+    const result = await runCampaign({
+      startOracle: () => startRedis(),
+      startSubject: () => startRedis(),
+      isStrict: true,
+      families: [family],
+      seed: SEED,
+      scripts: 15,
+      timeMs: 8_000,
+      differencesMax: 3,
+    });
+    expect(failures(result)).toBe('');
+    expect(result.scripts).toBeGreaterThan(0);
+  });
+
+  const findsIn = async (family: string, doctor: Doctor, options: { isEager?: boolean; seed?: number } = {}): Promise<string> => {
+    const result = await runCampaign({
+      startOracle: () => startRedis(),
+      // The control connection is the first one; a tester that is lied to about states proves nothing.
+      startSubject: () => startDoctored((frame, connection) => (connection.index === 0 ? [frame] : doctor(frame, connection))),
+      isStrict: true,
+      patienceMs: 300,
+      families: [family],
+      seed: options.seed ?? SEED,
+      scripts: 60,
+      differencesMax: 1,
+      isEager: options.isEager ?? false,
+    });
+    return result.differences[0]?.text ?? '';
+  };
+
+  it('finds a reply that is lost', { timeout: TIMEOUT_MS }, async () => {
+    const text = await findsIn('transactions', (frame) => (frame.toString() === '+QUEUED\r\n' ? [] : [frame]));
+    expect(text).toContain('DIFFERENCE transactions: frame');
+    expect(text).toMatch(/replay: npm run soak:scripts -- --families=transactions --replay=\d+/);
+    expect(text.match(/^ {2}\[\d\] /gm)?.length).toBeLessThanOrEqual(2);
+  });
+
+  it('finds a transaction that runs although a key has changed', { timeout: TIMEOUT_MS }, async () => {
+    const text = await findsIn('transactions', (frame) => (/^(\*-1|_)\r\n$/.test(frame.toString()) ? [latin1('*0\r\n')] : [frame]));
+    // The doctor takes every null for an EXEC that was refused.
+    expect(text).toContain('DIFFERENCE transactions: frame: ');
+    expect(text).toMatch(/subject: \*0\\r\\n/);
+  });
+
+  it('finds a waiter that is answered twice', { timeout: TIMEOUT_MS }, async () => {
+    const text = await findsIn('blocking', (frame) =>
+      /^\*2\r\n\$\d+\r\n[lx{]/.test(frame.toString('latin1')) ? [frame, frame] : [frame],
+    );
+    expect(text).toContain('DIFFERENCE blocking: frame');
+  });
+
+  it('finds a waiter that is never answered', { timeout: TIMEOUT_MS }, async () => {
+    const text = await findsIn('blocking', (frame) => (/^(\*-1|_)\r\n$/.test(frame.toString()) ? [] : [frame]));
+    expect(text).toContain('DIFFERENCE blocking: frame');
+  });
+});
+
+describe('scripts', () => {
+  it.each(FAMILY_NAMES)('are a function of their seed: %s', (family) => {
+    expect(JSON.stringify(makeScript(family, SEED))).toBe(JSON.stringify(makeScript(family, SEED)));
+  });
+
+  it('have the commands they are about', () => {
+    const seen = new Set<string>();
+    for (let seed = SEED; seed < SEED + 100; seed++) {
+      for (const family of FAMILY_NAMES) for (const name of commandsOf(makeScript(family, seed))) seen.add(name);
+    }
+    const due = [...COMMANDS.values()]
+      .filter((spec) => ['transactions'].includes(spec.group))
+      .map((spec) => spec.name);
+    const blocking = ['blpop', 'brpop', 'blmove', 'brpoplpush', 'blmpop', 'bzpopmin', 'bzpopmax', 'bzmpop', 'xread', 'xreadgroup', 'wait'];
+    expect([...due, ...blocking].filter((name) => !seen.has(name))).toEqual([]);
+  });
+
+  it('give each accepted difference an id of its own and a reason', () => {
+    expect(new Set(ACCEPTED_ROWS.map((row) => row.id)).size).toBe(ACCEPTED_ROWS.length);
+    for (const row of ACCEPTED_ROWS) expect(row.reason.length, row.id).toBeGreaterThan(20);
+  });
+});
+
+describe('frames', () => {
+  it('are cut where they end, and pushes within them are lifted out', () => {
+    const push = '>3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\nhi\r\n';
+    const confirmation = '>3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n';
+    const taken = takeFrame(latin1(`*2\r\n:1\r\n${push}$2\r\nab\r\n+next\r\n`));
+    expect(taken?.frame.toString()).toBe('*2\r\n:1\r\n$2\r\nab\r\n');
+    expect(taken?.lifted.map(String)).toEqual([push]);
+    expect(takeFrame(latin1(`*1\r\n${confirmation}+next\r\n`))?.frame.toString()).toBe(`*1\r\n${confirmation}`);
+    expect(takeFrame(latin1('%1\r\n+a\r\n*1\r\n$3\r\nab'))).toBeUndefined();
+    expect(takeFrame(latin1('*-1\r\n'))?.end).toBe(5);
+    expect(() => takeFrame(latin1('?1\r\n'))).toThrow('unknown frame type');
+  });
+
+  it('of the sender are put into the order that 7.2 has', () => {
+    const frames = ['>1\r\n+a\r\n', ':1\r\n', '>1\r\n+b\r\n', '$1\r\nt\r\n', '>1\r\n+c\r\n'].map(latin1);
+    expect(inNewerOrder(frames, 't').map((frame) => frame.toString()[1])).toEqual(['1', '1', '1', '1', '1']);
+    expect(inNewerOrder(frames, 't').map((frame) => frame.toString()[0])).toEqual([':', '>', '>', '$', '>']);
+  });
+
+  const names: Names = { connectionOfId: new Map([['7', 0], ['9', 1]]), connectionOfAddr: new Map([['127.0.0.1:5', 1]]) };
+  const none: ReadonlySet<string> = new Set();
+  it.each([
+    ['+1700000000.123456 [2 127.0.0.1:5] "get" "a"\r\n', '(monitor) [2 1] "get" "a"'],
+    ['+1700000000.123456 [0 127.0.0.1:6] "get" "a"\r\n', '(monitor) [0 other] "get" "a"'],
+    ['*2\r\n$2\r\nid\r\n:9\r\n', '*2\r\n$2\r\nid\r\n:<id 1>\r\n'],
+    [':9\r\n', ':9\r\n'],
+    ['$36\r\nid=9 addr=x laddr=y name=n age=3 db=1\n\r\n', '(clients) <1: id addr laddr name=n age db=1>'],
+    ['$36\r\nid=8 addr=x laddr=y name=n age=3 db=1\n\r\n', '(clients)'],
+  ])('say what they mean: %j', (frame, words) => {
+    expect(normalise(latin1(frame), names, none)).toBe(words);
+  });
+
+  it('hold ids where the command says so', () => {
+    expect(normalise(latin1('*2\r\n:9\r\n:5\r\n'), names, new Set(['client|id']))).toBe('*2\r\n:<id 1>\r\n:5\r\n');
+  });
+
+  it('are compared by the rules of their commands, within EXEC too', () => {
+    const sets = new Set(['exec', 'smembers']);
+    expect(isSameReply(latin1('*1\r\n*2\r\n+a\r\n+b\r\n'), latin1('*1\r\n*2\r\n+b\r\n+a\r\n'), sets)).toBe(true);
+    expect(isSameReply(latin1('*1\r\n*2\r\n+a\r\n+b\r\n'), latin1('*1\r\n*2\r\n+b\r\n+c\r\n'), sets)).toBe(false);
+    expect(isSameReply(latin1(':1\r\n'), latin1(':2\r\n'), new Set(['incr']))).toBe(false);
+  });
+});
