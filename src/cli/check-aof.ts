@@ -8,13 +8,17 @@
  * any other: --fix cuts behind the last line that holds. Two of redis-check-aof's own faults are not repeated: it shows
  * bytes from behind its buffer for a line of 127 digits, and it asks for as much memory as a length claims.
  *
- * The RDB preamble is judged by a function that is handed in. Programs only: reads and writes are synchronous.
+ * Names and texts are byte strings (see util/bytes.ts). Programs only: reads and writes are synchronous.
  */
 import { closeSync, fstatSync, ftruncateSync, openSync, readFileSync, readSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { dirname } from 'node:path';
+import { LocalPool } from '../persistence/check/check-pool.js';
+import { checkRdb } from '../persistence/check/rdb-check.js';
 import { AofReader, type AofAnnotation } from '../persistence/format/aof-reader.js';
 import type { ByteSource } from '../persistence/format/byte-source.js';
 import { looksLikeManifest, ManifestError, parseManifest, type Manifest } from '../persistence/format/manifest.js';
+import { RdbReader } from '../persistence/format/rdb-reader.js';
+import { toBytes, utf8ToByteString } from '../util/bytes.js';
 
 /** Redis reads a log message into this many bytes. */
 const LOG_BYTES_MAX = 1023;
@@ -37,14 +41,9 @@ const SYSTEM_TEXTS = new Map([
 export interface CheckAofWorld {
   /** How the program was called, for the usage text. */
   program: string;
-  print(text: string): void;
+  print(bytes: Buffer): void;
   /** A line of the answer to a question, or undefined at the end of the input. */
   readLine(): string | undefined;
-  /**
-   * Judges the RDB preamble at the front of `source`, printing as redis-check-rdb does; gives the offset behind it, or
-   * undefined when it is not sane.
-   */
-  checkPreamble(source: ByteSource, filename: string): Promise<number | undefined>;
 }
 
 /** Ends the program with a code. */
@@ -56,6 +55,7 @@ class Exit extends Error {
 
 interface Job {
   world: CheckAofWorld;
+  print(text: string): void;
   fixes: boolean;
   /** Truncate to this; 0 when not asked for, as in redis-check-aof. */
   timestamp: bigint;
@@ -84,16 +84,18 @@ export async function checkAof(args: string[], world: CheckAofWorld): Promise<nu
 }
 
 async function run(args: string[], world: CheckAofWorld): Promise<number> {
-  const job: Job = { world, fixes: false, timestamp: 0n, lineCount: 1 };
-  const path = args.at(-1);
-  if (path === undefined || args.length > 3) return usage(world);
+  const print = (text: string): void => world.print(Buffer.from(text, 'latin1'));
+  const job: Job = { world, print, fixes: false, timestamp: 0n, lineCount: 1 };
+  const last = args.at(-1);
+  if (last === undefined || args.length > 3) return usage(job);
+  const path = utf8ToByteString(last);
   if (args.length === 2) {
-    if (args[0] !== '--fix') return usage(world);
+    if (args[0] !== '--fix') return usage(job);
     job.fixes = true;
   } else if (args.length === 3) {
-    if (args[0] !== '--truncate-to-timestamp') return usage(world);
+    if (args[0] !== '--truncate-to-timestamp') return usage(job);
     const timestamp = parseLong(args[1] as string);
-    if (timestamp === undefined || timestamp.rest !== '') return die(world, 'Invalid timestamp, aborting...\n');
+    if (timestamp === undefined || timestamp.rest !== '') return die(job, 'Invalid timestamp, aborting...\n');
     job.timestamp = timestamp.value;
   }
   if (isManifest(job, path)) await checkMultiPart(job, path);
@@ -101,13 +103,13 @@ async function run(args: string[], world: CheckAofWorld): Promise<number> {
   return 0;
 }
 
-function usage(world: CheckAofWorld): number {
-  world.print(`Usage: ${world.program} [--fix|--truncate-to-timestamp $timestamp] <file.manifest|file.aof>\n`);
+function usage(job: Job): number {
+  job.print(`Usage: ${job.world.program} [--fix|--truncate-to-timestamp $timestamp] <file.manifest|file.aof>\n`);
   return 1;
 }
 
-function die(world: CheckAofWorld, text: string): never {
-  world.print(text);
+function die(job: Job, text: string): never {
+  job.print(text);
   throw new Exit(1);
 }
 
@@ -131,15 +133,15 @@ function systemText(error: unknown): string {
 function headOf(job: Job, path: string, byteCount: number): Buffer {
   let descriptor: number;
   try {
-    descriptor = openSync(path, 'r');
+    descriptor = openSync(toBytes(path), 'r');
   } catch (error) {
-    return die(job.world, `Cannot open file ${path}: ${systemText(error)}\n`);
+    return die(job, `Cannot open file ${path}: ${systemText(error)}\n`);
   }
   try {
     const head = Buffer.alloc(byteCount);
     return head.subarray(0, readSync(descriptor, head, 0, byteCount, 0));
   } catch {
-    return die(job.world, `Cannot read file: ${path}\n`);
+    return die(job, `Cannot read file: ${path}\n`);
   } finally {
     closeSync(descriptor);
   }
@@ -152,9 +154,9 @@ function isManifest(job: Job, path: string): boolean {
 function isRdb(job: Job, path: string): boolean {
   let descriptor: number;
   try {
-    descriptor = openSync(path, 'r');
+    descriptor = openSync(toBytes(path), 'r');
   } catch (error) {
-    return die(job.world, `Cannot open file ${path}: ${systemText(error)}\n`);
+    return die(job, `Cannot open file ${path}: ${systemText(error)}\n`);
   }
   try {
     const head = Buffer.alloc(RDB_HEADER_BYTES);
@@ -168,14 +170,14 @@ function isRdb(job: Job, path: string): boolean {
 // ---- Old style and multi part ----
 
 async function checkOldStyle(job: Job, path: string): Promise<void> {
-  const { print } = job.world;
+  const { print } = job;
   print('Start checking Old-Style AOF\n');
   const target = { name: path, path, isLast: true, hasPreamble: isRdb(job, path) };
   tell(job, '', target.name, await checkSingle(job, target));
 }
 
 async function checkMultiPart(job: Job, path: string): Promise<void> {
-  const { print } = job.world;
+  const { print } = job;
   print('Start checking Multi Part AOF\n');
   const manifest = readManifest(job, path);
   const pathOf = (name: string): string => `${dirname(path)}/${name}`;
@@ -195,13 +197,13 @@ async function checkMultiPart(job: Job, path: string): Promise<void> {
 }
 
 function readManifest(job: Job, path: string): Manifest {
-  const bytes = readFileSync(path);
-  if (bytes.length > MANIFEST_BYTES_MAX) return die(job.world, `Cannot read file: ${path}\n`);
+  const bytes = readFileSync(toBytes(path));
+  if (bytes.length > MANIFEST_BYTES_MAX) return die(job, `Cannot read file: ${path}\n`);
   try {
     return parseManifest(bytes.toString('latin1'));
   } catch (error) {
     if (!(error instanceof ManifestError)) throw error;
-    for (const message of error.messages()) job.world.print(logLine(message));
+    for (const message of error.messages()) job.print(logLine(message));
     throw new Exit(1);
   }
 }
@@ -217,7 +219,7 @@ function logLine(message: string): string {
 }
 
 function tell(job: Job, kind: string, name: string, verdict: Verdict): void {
-  const { print } = job.world;
+  const { print } = job;
   switch (verdict) {
     case 'valid':
       print(`${kind}AOF ${name} is valid\n`);
@@ -231,7 +233,7 @@ function tell(job: Job, kind: string, name: string, verdict: Verdict): void {
       return;
     }
     case 'invalid':
-      die(job.world, `AOF ${name} is not valid. Use the --fix option to try fixing it.\n`);
+      die(job, `AOF ${name} is not valid. Use the --fix option to try fixing it.\n`);
   }
 }
 
@@ -240,9 +242,9 @@ function tell(job: Job, kind: string, name: string, verdict: Verdict): void {
 async function checkSingle(job: Job, target: Target): Promise<Verdict> {
   let descriptor: number;
   try {
-    descriptor = openSync(target.path, 'r+');
+    descriptor = openSync(toBytes(target.path), 'r+');
   } catch (error) {
-    return die(job.world, `Cannot open file ${target.path}: ${systemText(error)}, aborting...\n`);
+    return die(job, `Cannot open file ${target.path}: ${systemText(error)}, aborting...\n`);
   }
   try {
     const { size } = fstatSync(descriptor);
@@ -253,12 +255,12 @@ async function checkSingle(job: Job, target: Target): Promise<Verdict> {
 }
 
 async function checkOpen(job: Job, target: Target, descriptor: number, size: number): Promise<Verdict> {
-  const { print } = job.world;
+  const { print } = job;
   const source = openSource(descriptor, size);
   let start = 0;
   if (target.hasPreamble) {
-    const end = await job.world.checkPreamble(source, target.name);
-    if (end === undefined) return die(job.world, 'RDB preamble of AOF file is not sane, aborting.\n');
+    const end = await checkPreamble(job, source, target.name);
+    if (end === undefined) return die(job, 'RDB preamble of AOF file is not sane, aborting.\n');
     print('RDB preamble is OK, proceeding with AOF tail...\n');
     start = end;
   }
@@ -273,24 +275,40 @@ async function checkOpen(job: Job, target: Target, descriptor: number, size: num
   return judge(job, target, descriptor, reader, size);
 }
 
+/** The RDB preamble, with redis-check-rdb's lines; gives the offset behind it, or undefined when it is not sane. */
+async function checkPreamble(job: Job, source: ByteSource, name: string): Promise<number | undefined> {
+  job.print(`[offset 0] Checking RDB file ${name}\n`);
+  const lines = {
+    line: (bytes: Buffer): void => job.world.print(Buffer.concat([bytes, Buffer.from('\n')])),
+    progress: () => undefined,
+  };
+  const nowMs = BigInt(Date.now());
+  if (!(await checkRdb({ source, pool: new LocalPool(source), output: lines, nowMs }))) return undefined;
+  const reader = new RdbReader(source);
+  for (let record = reader.next(); record !== undefined && record.kind !== 'end'; record = reader.next()) {
+    if (record.kind === 'entry') reader.skipValue();
+  }
+  return reader.offset;
+}
+
 /** True for a timestamp after the one to truncate to; ends the program when it may not be truncated there. */
 function isBeyond(job: Job, target: Target, line: AofAnnotation): boolean {
   if (!line.text.startsWith('#TS:')) return false;
   const timestamp = parseLong(line.text.slice(4));
   if (timestamp === undefined || !timestamp.rest.startsWith('\r')) {
-    return die(job.world, 'Invalid timestamp annotation\n');
+    return die(job, 'Invalid timestamp annotation\n');
   }
   if (timestamp.value <= job.timestamp) return false;
   if (line.offset === 0) {
-    return die(job.world, `AOF ${target.path} has nothing before timestamp ${job.timestamp}, aborting...\n`);
+    return die(job, `AOF ${target.path} has nothing before timestamp ${job.timestamp}, aborting...\n`);
   }
   if (!target.isLast) {
-    job.world.print(
+    job.print(
       `Failed to truncate AOF ${target.path} to timestamp ${job.timestamp} to offset ${line.offset} ` +
         'because it is not the last file.\n',
     );
     return die(
-      job.world,
+      job,
       'If you insist, please delete all files after this file according to the manifest file and delete the ' +
         'corresponding records in manifest file manually. Then re-run redis-check-aof.\n',
     );
@@ -299,7 +317,7 @@ function isBeyond(job: Job, target: Target, line: AofAnnotation): boolean {
 }
 
 function judge(job: Job, target: Target, descriptor: number, reader: AofReader, size: number): Verdict {
-  const { print } = job.world;
+  const { print } = job;
   const { failure, lastGoodOffset } = reader;
   if (failure?.code === 'format') {
     print(`AOF ${target.name} format error\n`);
@@ -319,12 +337,12 @@ function judge(job: Job, target: Target, descriptor: number, reader: AofReader, 
   tellChecksums(print, target, reader);
   if (lost === 0) return 'valid';
   if (!job.fixes) return 'invalid';
-  if (!target.isLast) return die(job.world, `Failed to truncate AOF ${target.name} because it is not the last file\n`);
+  if (!target.isLast) return die(job, `Failed to truncate AOF ${target.name} because it is not the last file\n`);
   print(
     `This will shrink the AOF ${target.name} from ${size} bytes, with ${lost} bytes, to ${lastGoodOffset} bytes\n`,
   );
   print('Continue? [y/N]: ');
-  if (!/^y/i.test(job.world.readLine() ?? '')) return die(job.world, 'Aborting...\n');
+  if (!/^y/i.test(job.world.readLine() ?? '')) return die(job, 'Aborting...\n');
   ftruncateSync(descriptor, lastGoodOffset);
   return 'truncated';
 }
@@ -335,7 +353,7 @@ function tellChecksums(print: (text: string) => void, target: Target, reader: Ao
   if (lineCount === 0) return;
   const behind = reader.lastGoodOffset - verifiedUpTo;
   print(
-    `AOF checksums: filename=${basename(target.name)}, lines=${lineCount}, verified_up_to=${verifiedUpTo}, ` +
+    `AOF checksums: filename=${target.name}, lines=${lineCount}, verified_up_to=${verifiedUpTo}, ` +
       `not_covered=${behind}\n`,
   );
 }

@@ -42,6 +42,7 @@ const WINDOW_BYTES = 256 * 1024;
 const NAME_BYTES_KEPT = 6;
 /** What an argument costs beside its bytes; bounds how many empty ones are kept. */
 const ARGUMENT_OVERHEAD_BYTES = 16;
+const OPEN_MULTI = 'Reached EOF before reading EXEC for MULTI';
 const LONG_MAX = (1n << 63n) - 1n;
 const [HASH, STAR, DOLLAR, CR, LF] = [0x23, 0x2a, 0x24, 0x0d, 0x0a];
 
@@ -146,8 +147,6 @@ export class AofReader {
   #verifiedGoodOffset: number;
   /** Offset that a message about the last thing read names. */
   #namedOffset = 0;
-  /** What the last line of a number left in redis-check-aof's buffer; its messages can show a byte of it. */
-  readonly #stale = Buffer.alloc(NUMBER_LINE_BYTES_MAX + 2);
 
   constructor(source: ByteSource, options: AofReaderOptions = {}) {
     const start = options.start ?? 0;
@@ -182,7 +181,7 @@ export class AofReader {
   next(): AofItem | undefined {
     if (this.failure !== undefined) return undefined;
     if (this.#need(1) === 0) {
-      if (this.#isInMulti) this.#fail('open-multi', 'Reached EOF before reading EXEC for MULTI', true);
+      if (this.#isInMulti) this.#fail('open-multi', OPEN_MULTI, true);
       return undefined;
     }
     const first = this.#window[this.#at];
@@ -288,14 +287,12 @@ export class AofReader {
     this.#namedOffset = this.offset;
     const available = Math.min(this.#need(NUMBER_LINE_BYTES_MAX), NUMBER_LINE_BYTES_MAX);
     if (available === 0) {
-      this.#fail('end', '', true);
+      this.#fail('end', this.#isInMulti ? OPEN_MULTI : '', true);
       return undefined;
     }
     const view = this.#window.subarray(this.#at, this.#at + available);
     const newline = view.indexOf(LF);
     const line = newline === -1 ? view : view.subarray(0, newline + 1);
-    line.copy(this.#stale);
-    this.#stale[line.length] = 0;
     const got = line[0] as number;
     if (got !== prefix) {
       const [expected, actual] = [String.fromCharCode(prefix), String.fromCharCode(got)];
@@ -304,11 +301,11 @@ export class AofReader {
     }
     const digits = /^[ \t\n\v\f\r]*[+-]?[0-9]+/.exec(line.toString('latin1', 1))?.[0] ?? '';
     const stop = 1 + digits.length;
-    if (this.#stale[stop] !== CR || this.#stale[stop + 1] !== LF) {
+    if (line[stop] !== CR || line[stop + 1] !== LF) {
       // A number that the file's end cuts off is no damage.
       const isCut = newline === -1 && this.offset + line.length === this.#source.size && /^\r?$/.test(rest(line, stop));
-      const hex = this.#stale.toString('hex', stop, stop + 2);
-      this.#fail('newline', `Expected \\r\\n, got: ${hex}`, isCut);
+      // Behind the line redis-check-aof sees a zero, and behind that whatever its stack held; that is zero here.
+      this.#fail('newline', `Expected \\r\\n, got: ${hexOf(line[stop])}${hexOf(line[stop + 1])}`, isCut);
       return undefined;
     }
     this.#at += line.length;
@@ -343,8 +340,8 @@ export class AofReader {
     }
     if (this.#need(2) < 2) return this.#shrunk();
     if (this.#window[this.#at] !== CR || this.#window[this.#at + 1] !== LF) {
-      const hex = this.#window.toString('hex', this.#at, this.#at + 2);
-      this.#fail('newline', `Expected \\r\\n, got: ${hex}`, false);
+      const got = hexOf(this.#window[this.#at]) + hexOf(this.#window[this.#at + 1]);
+      this.#fail('newline', `Expected \\r\\n, got: ${got}`, false);
       return undefined;
     }
     this.#at += 2;
@@ -403,6 +400,11 @@ export class AofReader {
     const zeros = startOfZeros(this.#source, this.lastGoodOffset);
     return zeros < this.#source.size && zeros <= this.offset + NUMBER_LINE_BYTES_MAX;
   }
+}
+
+/** A byte as C prints a char with %02x: signed, so that 0x85 becomes ffffff85. */
+function hexOf(byte = 0): string {
+  return (byte < 0x80 ? byte : byte + 0xffffff00).toString(16).padStart(2, '0');
 }
 
 const rest = (line: Buffer, from: number): string => line.toString('latin1', from);

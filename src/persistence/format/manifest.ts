@@ -154,13 +154,16 @@ function needsQuotes(name: string): boolean {
   return name === '' || /[^\x21-\x7e]|[\\"'#]/.test(name);
 }
 
-/** True for a file that redis-check-aof takes for a manifest: its first line that is no comment starts with "file". */
+/**
+ * True for the front of a file that is to be taken for a manifest: a line that starts with "file", as redis-check-aof
+ * has it. It looks at commands, too, and takes any AOF with a value of that kind for a manifest; we do not.
+ */
 export function looksLikeManifest(head: string): boolean {
   for (let at = 0; at < head.length; ) {
     const newline = head.indexOf('\n', at);
-    const end = Math.min(newline === -1 ? head.length : newline + 1, at + LINE_BYTES_MAX);
-    if (head.charAt(at) !== '#') return head.startsWith('file', at);
-    at = end;
+    if (head.startsWith('file', at)) return true;
+    if (head.startsWith('*', at) || head.startsWith('REDIS', at)) return false;
+    at = Math.min(newline === -1 ? head.length : newline + 1, at + LINE_BYTES_MAX);
   }
   return false;
 }
