@@ -44,7 +44,7 @@ export class Output {
 
   private write(bytes: Uint8Array): void {
     this.lastByte = bytes[bytes.length - 1] ?? this.lastByte;
-    for (let done = 0; done < bytes.length; ) {
+    for (let done = 0; done < bytes.length;) {
       try {
         done += writeSync(this.fd, bytes, done);
       } catch (error) {

@@ -62,8 +62,7 @@ function parse(words: string[]): CommandLine | undefined {
 function filter(match: string | undefined, db: number | undefined): (entry: EntryRecord) => boolean {
   // "*" is everything, the empty key included.
   const pattern = match === undefined || match === '*' ? undefined : Buffer.from(match);
-  return (entry) =>
-    (db === undefined || entry.db === db) && (pattern === undefined || globMatches(pattern, entry.key));
+  return (entry) => (db === undefined || entry.db === db) && (pattern === undefined || globMatches(pattern, entry.key));
 }
 
 /** Writes the file; throws FormatError, or what the system says about the file. */

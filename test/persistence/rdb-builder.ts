@@ -76,7 +76,8 @@ export function ziplist(...elements: (Bytes | number | bigint)[]): Buffer {
   let previous = 0;
   for (const element of elements) {
     const head = previous < 254 ? Buffer.of(previous) : concat(0xfe, u32(previous));
-    const body = typeof element === 'string' || Buffer.isBuffer(element) ? ziplistText(bytesOf(element)) : ziplistInteger(element);
+    const body =
+      typeof element === 'string' || Buffer.isBuffer(element) ? ziplistText(bytesOf(element)) : ziplistInteger(element);
     parts.push(Buffer.concat([head, body]));
     previous = head.length + body.length;
   }
@@ -105,7 +106,8 @@ function ziplistInteger(value: number | bigint): Buffer {
 
 /** A zipmap of names and values in turn; each value is followed by `free` unused bytes. */
 export function zipmap(words: readonly Bytes[], free = 0): Buffer {
-  const size = (value: Buffer): Buffer => (value.length < 254 ? Buffer.of(value.length) : concat(0xfe, u32(value.length)));
+  const size = (value: Buffer): Buffer =>
+    value.length < 254 ? Buffer.of(value.length) : concat(0xfe, u32(value.length));
   const parts = words.map((word, index) => {
     const bytes = bytesOf(word);
     return index % 2 === 0 ? concat(size(bytes), bytes) : concat(size(bytes), free, bytes, Buffer.alloc(free));

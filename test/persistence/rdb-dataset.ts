@@ -14,7 +14,20 @@ const INTEGERS = [0, 1, 12, 13, 127, 128, 4095, 4096, 32767, 32768, 8388607, 838
   (value) => [BigInt(value), BigInt(-value - 1)],
 );
 const WIDE_INTEGERS = [2n ** 53n, 2n ** 53n + 1n, -(2n ** 53n) - 1n, 2n ** 63n - 1n, -(2n ** 63n)];
-const SCORES = ['0', '-0', '1', '-1.5', '3.141592653589793', '1e300', '-1e-300', 'inf', '-inf', '9007199254740993', '0.1', '5e-324'];
+const SCORES = [
+  '0',
+  '-0',
+  '1',
+  '-1.5',
+  '3.141592653589793',
+  '1e300',
+  '-1e-300',
+  'inf',
+  '-inf',
+  '9007199254740993',
+  '0.1',
+  '5e-324',
+];
 
 /** Text that does not compress, the same at every run: from a linear congruential generator. */
 export function noise(length: number, seed = 1): Buffer {
@@ -126,7 +139,12 @@ export async function fill(client: RespClient, commands: Argument[][]): Promise<
 
 /** Sets every threshold that decides about encodings. */
 export function thresholds(entries: number): string[] {
-  const names = ['hash-max-listpack-entries', 'zset-max-listpack-entries', 'set-max-intset-entries', 'stream-node-max-entries'];
+  const names = [
+    'hash-max-listpack-entries',
+    'zset-max-listpack-entries',
+    'set-max-intset-entries',
+    'stream-node-max-entries',
+  ];
   return names.flatMap((name) => [`--${name}`, String(entries)]);
 }
 

@@ -83,11 +83,9 @@ describe('files of redis-server', () => {
   });
 });
 
-/** What files of versions 1 to 10 may hold and no server writes any more. */
-function oldRecords(): Buffer[] {
+/** What files of versions 1 to 10 may hold and no server writes any more: entries as they are. */
+function plainRecords(): Buffer[] {
   const long = noise(300);
-  const ids = [length(2), rawId(5, 1), i64(1700000000000), length(3), rawId(5, 2), i64(1700000000001), length(1)];
-  const node = listpack(2, 1, 1, 'f', 0, 2, 0, 0, 'v', 4, 0, 0, 1, 2, 'f', 5, 'g', -6, 8, 3, 0, 2, 'gone', 4);
   return [
     concat(0xfe, 0),
     concat(0xfb, length(100), length(50)),
@@ -98,21 +96,88 @@ function oldRecords(): Buffer[] {
     entry(0, 'wide length', concat(0x81, 0, 0, 0, 0, 0, 0, 0, 3), 'abc'),
     entry(1, 'list', length(3), text('a'), concat(0xc0, 7), text(long)),
     entry(2, 'set', length(2), text('a'), text('b')),
-    entry(3, 'zset', length(5), text('a'), concat(3, '1.5'), text('b'), 0xff, text('c'), 0xfe, text('d'), concat(22, '3.14159265358979311600'), text('e'), concat(2, '-0')),
+    entry(
+      3,
+      'zset',
+      length(5),
+      text('a'),
+      concat(3, '1.5'),
+      text('b'),
+      0xff,
+      text('c'),
+      0xfe,
+      text('d'),
+      concat(22, '3.14159265358979311600'),
+      text('e'),
+      concat(2, '-0'),
+    ),
     entry(4, 'hash', length(2), text('f'), text('v'), text('g'), text('')),
     entry(5, 'zset2', length(2), text('a'), f64(0.1), text('b'), f64(-Infinity)),
+  ];
+}
+
+/** And the packed ones. */
+function packedRecords(): Buffer[] {
+  const long = noise(300);
+  const ids = [length(2), rawId(5, 1), i64(1700000000000), length(3), rawId(5, 2), i64(1700000000001), length(1)];
+  const node = listpack(2, 1, 1, 'f', 0, 2, 0, 0, 'v', 4, 0, 0, 1, 2, 'f', 5, 'g', -6, 8, 3, 0, 2, 'gone', 4);
+  return [
     entry(9, 'zipmap', text(zipmap(['f', 'v', 'g', long, 'h', '']))),
     entry(9, 'zipmap free', text(zipmap(['f', 'v', 'g', 'w'], 3))),
-    entry(10, 'ziplist', text(ziplist('a', long, 'b', 0, 12, 13, -1, 127, -129, 70000, -70000, 9000000, 2n ** 40n, -(2n ** 63n), noise(17000)))),
+    entry(
+      10,
+      'ziplist',
+      text(
+        ziplist(
+          'a',
+          long,
+          'b',
+          0,
+          12,
+          13,
+          -1,
+          127,
+          -129,
+          70000,
+          -70000,
+          9000000,
+          2n ** 40n,
+          -(2n ** 63n),
+          noise(17000),
+        ),
+      ),
+    ),
     entry(11, 'intset', text(intset(2, -5, 0, 7))),
     entry(11, 'intset32', text(intset(4, -70000, 70000))),
     entry(11, 'intset64', text(intset(8, -(2n ** 63n), 2n ** 60n))),
     entry(12, 'zset ziplist', text(ziplist('a', 1, 'b', '1.5', 'c', 'inf'))),
     entry(13, 'hash ziplist', text(ziplist('f', 1, 'g', long))),
     entry(14, 'quicklist', length(2), text(ziplist('a', 1)), text(ziplist('b'))),
-    entry(15, 'stream', length(1), text(rawId(5, 1)), text(node), length(2), length(5), length(9), length(1), text('g'), length(5), length(2), ...ids, length(1), text('alice'), i64(1700000000005), length(2), rawId(5, 1), rawId(5, 2)),
+    entry(
+      15,
+      'stream',
+      length(1),
+      text(rawId(5, 1)),
+      text(node),
+      length(2),
+      length(5),
+      length(9),
+      length(1),
+      text('g'),
+      length(5),
+      length(2),
+      ...ids,
+      length(1),
+      text('alice'),
+      i64(1700000000005),
+      length(2),
+      rawId(5, 1),
+      rawId(5, 2),
+    ),
   ];
 }
+
+const oldRecords = (): Buffer[] => [...plainRecords(), ...packedRecords()];
 
 describe('old encodings', () => {
   it('are read as redis-server reads them', async () => {
@@ -156,17 +221,62 @@ describe('encodings of versions 11 and 12', () => {
     const expected = ['db0 "h" hash "a" = "1" expires 1700000000005', 'db0 "h" hash "b" = "2"'];
     const at = 1700000000005;
     const first = i64(at - 3);
-    expect(lines(entry(24, 'h', first, length(2), length(4), text('a'), text('1'), length(0), text('b'), text('2')))).toEqual(expected);
-    expect(lines(entry(22, 'h', length(2), length(at), text('a'), text('1'), length(0), text('b'), text('2')))).toEqual(expected);
+    expect(
+      lines(entry(24, 'h', first, length(2), length(4), text('a'), text('1'), length(0), text('b'), text('2'))),
+    ).toEqual(expected);
+    expect(lines(entry(22, 'h', length(2), length(at), text('a'), text('1'), length(0), text('b'), text('2')))).toEqual(
+      expected,
+    );
     expect(lines(entry(25, 'h', i64(at), text(listpack('a', 1, at, 'b', '2', 0))))).toEqual(expected);
     expect(lines(entry(23, 'h', text(listpack('a', 1, at, 'b', '2', 0))))).toEqual(expected);
   });
 
   it('streams with active times, functions of both kinds, slots and modules', () => {
-    const stream = entry(21, 'x', length(0), length(0), length(7), length(1), length(0), length(0), length(7), length(1), length(3), length(1), text('g'), length(7), length(1), length(2n ** 64n - 1n), length(0), length(1), text('c'), i64(10), i64(-1), length(0));
+    const stream = entry(
+      21,
+      'x',
+      length(0),
+      length(0),
+      length(7),
+      length(1),
+      length(0),
+      length(0),
+      length(7),
+      length(1),
+      length(3),
+      length(1),
+      text('g'),
+      length(7),
+      length(1),
+      length(2n ** 64n - 1n),
+      length(0),
+      length(1),
+      text('c'),
+      i64(10),
+      i64(-1),
+      length(0),
+    );
     const moduleId = concat(0x81, Buffer.from('0c5d0f0b2a0a2c01', 'hex'));
-    const module = entry(7, 'm', moduleId, concat(1, length(2n ** 64n - 5n), 2, length(5), 3, u32(0x3fc00000), 4), f64(2.5), 5, text('t'), 0);
-    expect(lines(concat(0xf4, length(5), length(1), length(0)), concat(0xf7, moduleId, 2, 1, 5, text('x'), 0), stream, module, concat(0xf5, text('code')), concat(0xf6, text('lib'), text('LUA'), 1, text('described'), text('body')))).toEqual([
+    const module = entry(
+      7,
+      'm',
+      moduleId,
+      concat(1, length(2n ** 64n - 5n), 2, length(5), 3, u32(0x3fc00000), 4),
+      f64(2.5),
+      5,
+      text('t'),
+      0,
+    );
+    expect(
+      lines(
+        concat(0xf4, length(5), length(1), length(0)),
+        concat(0xf7, moduleId, 2, 1, 5, text('x'), 0),
+        stream,
+        module,
+        concat(0xf5, text('code')),
+        concat(0xf6, text('lib'), text('LUA'), 1, text('described'), text('body')),
+      ),
+    ).toEqual([
       'db0 "m" module 0000000000 -5',
       'db0 "m" module 0000000001 5',
       'db0 "m" module 0000000002 1.5',
@@ -182,7 +292,11 @@ describe('encodings of versions 11 and 12', () => {
   });
 
   it('steps over values that nobody reads, to the same records', () => {
-    const records = [...oldRecords(), entry(24, 'h', i64(5), length(1), length(1), text('a'), text('1')), entry(25, 'x', i64(5), text(listpack('a', 1, 5)))];
+    const records = [
+      ...oldRecords(),
+      entry(24, 'h', i64(5), length(1), length(1), text('a'), text('1')),
+      entry(25, 'x', i64(5), text(listpack('a', 1, 5))),
+    ];
     const file = rdbFile(12, records);
     const keys = (isRead: boolean): string[] => {
       const reader = new RdbReader(new MemorySource(file));

@@ -79,7 +79,8 @@ function streamLines(info: Plain): string[] {
   const first = of.get('recorded-first-entry-id') as string;
   const ids = `last ${String(of.get('last-generated-id'))} first ${first} deleted ${String(of.get('max-deleted-entry-id'))}`;
   lines.push(`length ${String(of.get('length'))} ${ids} added ${String(of.get('entries-added'))}`);
-  for (const group of of.get('groups') as Plain[]) lines.push(...groupLines(new Map(pairs(group) as [string, Plain][])));
+  for (const group of of.get('groups') as Plain[])
+    lines.push(...groupLines(new Map(pairs(group) as [string, Plain][])));
   return lines;
 }
 

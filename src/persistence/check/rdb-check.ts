@@ -17,14 +17,7 @@ import { combineCrc64 } from '../format/crc64.js';
 import { RDB_TYPES } from '../format/rdb-format.js';
 import { RdbReader, type RdbRecord } from '../format/rdb-reader.js';
 import type { CheckPool } from './check-pool.js';
-import {
-  addCounts,
-  faultOf,
-  noCounts,
-  type PartResult,
-  type RdbCounts,
-  type RdbFault,
-} from './rdb-check-part.js';
+import { addCounts, faultOf, noCounts, type PartResult, type RdbCounts, type RdbFault } from './rdb-check-part.js';
 
 const PART_BYTES = 4 * 1024 * 1024;
 const CHECKSUM_PART_BYTES = 16 * 1024 * 1024;

@@ -94,8 +94,8 @@ class LineVisitor extends ValueVisitor {
     // Redis computes the first id from the entries, and takes the length for entries added, when an old file lacks them.
     const { length, lastId, maxDeletedId = 0n, entriesAdded = length } = details;
     this.details = details;
-    const ids = `last ${formatStreamId(lastId)} first ${formatStreamId(this.firstId)} deleted ${formatStreamId(maxDeletedId)}`;
-    this.line(`stream length ${length} ${ids} added ${entriesAdded}`);
+    const [last, first, deleted] = [lastId, this.firstId, maxDeletedId].map(formatStreamId);
+    this.line(`stream length ${length} last ${last} first ${first} deleted ${deleted} added ${entriesAdded}`);
   }
 
   override group(name: Buffer, lastId: bigint, entriesRead: bigint | undefined): void {

@@ -23,7 +23,7 @@ export function jsonString(bytes: Buffer): string {
  * is, one behind the other, what it makes of the whole.
  */
 export function forEachTextPiece(bytes: Buffer, pieceBytes: number, visit: (piece: Buffer) => void): void {
-  for (let begin = 0; begin < bytes.length; ) {
+  for (let begin = 0; begin < bytes.length;) {
     let end = Math.min(begin + pieceBytes, bytes.length);
     if (end < bytes.length) end = characterStart(bytes, end);
     visit(bytes.subarray(begin, end));
@@ -42,7 +42,7 @@ function characterStart(bytes: Buffer, at: number): number {
 function mixedText(bytes: Buffer): string {
   const parts: string[] = [];
   let begin = 0;
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const size = characterSize(bytes, at);
     if (size > 0) {
       at += size;

@@ -43,13 +43,13 @@ export function lzfUnpack(packed: Uint8Array, size: number): Buffer {
   while (at < packed.length) {
     const control = packed[at++] as number;
     if (control < 32) {
-      for (const end = at + control + 1; at < end; ) target[to++] = packed[at++] as number;
+      for (const end = at + control + 1; at < end;) target[to++] = packed[at++] as number;
       continue;
     }
     let length = control >> 5;
     if (length === 7) length += packed[at++] as number;
     let from = to - ((control & 31) << 8) - (packed[at++] as number) - 1;
-    for (const end = to + length + 2; to < end; ) target[to++] = target[from++] as number;
+    for (const end = to + length + 2; to < end;) target[to++] = target[from++] as number;
   }
   return target;
 }

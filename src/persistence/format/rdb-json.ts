@@ -299,7 +299,12 @@ function writeMembers(json: JsonWriter, members: Record<string, Buffer>): void {
   json.newLine();
 }
 
-function writeEntry(reader: RdbReader, entry: EntryRecord, json: JsonWriter, visitor: JsonValueVisitor | undefined): void {
+function writeEntry(
+  reader: RdbReader,
+  entry: EntryRecord,
+  json: JsonWriter,
+  visitor: JsonValueVisitor | undefined,
+): void {
   json.begin('{');
   json.name('db');
   json.number(entry.db);

@@ -258,6 +258,11 @@ export class RdbReader {
 }
 
 /** Whether the bytes from `begin` to the end record's checksum (at `offset`, behind it) have another checksum. */
-export function checksumFault(source: ByteSource, begin: number, offset: number, checksum: bigint | undefined): boolean {
+export function checksumFault(
+  source: ByteSource,
+  begin: number,
+  offset: number,
+  checksum: bigint | undefined,
+): boolean {
   return checksum !== undefined && crc64Of(source, begin, offset - 8) !== checksum;
 }

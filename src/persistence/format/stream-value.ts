@@ -33,9 +33,11 @@ const hasActiveTime = (type: number): boolean => type === RdbType.streamListpack
 /** Reads a stream. The reasons of its errors, ends of file included, are Redis's. */
 export function readStream(input: RdbInput, type: number, visitor: ValueVisitor): void {
   try {
-    readNodes(input, visitor);
+    const nodeCount = readNodes(input, visitor);
     input.shortRead = 'Stream object metadata loading failed.';
-    visitor.streamDetails(readDetails(input, type));
+    const details = readDetails(input, type);
+    if (nodeCount === 0 && details.length > 0n) input.corrupt('Stream length inconsistent with rax entries');
+    visitor.streamDetails(details);
     input.shortRead = 'Stream cgroup count loading failed.';
     const groupCount = input.length();
     const names = new Set<string>();
@@ -89,7 +91,7 @@ function readRawId(input: RdbInput): bigint {
 
 // ---- Entries ----
 
-function readNodes(input: RdbInput, visitor: ValueVisitor): void {
+function readNodes(input: RdbInput, visitor: ValueVisitor): number {
   input.shortRead = 'Stream listpacks len loading failed.';
   const count = input.length();
   let previous = -1n;
@@ -105,6 +107,7 @@ function readNodes(input: RdbInput, visitor: ValueVisitor): void {
     previous = id;
     input.within('Stream listpack integrity check failed.', () => readNode(id, pack, visitor));
   }
+  return count;
 }
 
 /** The next element, which must be an integer. */

@@ -182,7 +182,8 @@ function readHash(input: RdbInput, type: number, visitor: ValueVisitor): void {
     }
     const name = input.string();
     const value = input.string();
-    if (!distinct.add(name)) input.corrupt(type === RdbType.hash ? 'Hash with dup elements' : 'Duplicate hash fields detected');
+    if (!distinct.add(name))
+      input.corrupt(type === RdbType.hash ? 'Hash with dup elements' : 'Duplicate hash fields detected');
     visitor.field(name, value, expiresAtMs);
   }
   if (count === 0) input.corrupt(EMPTY);
@@ -289,8 +290,6 @@ export function readModuleItems(input: RdbInput, visitor: ValueVisitor): void {
 
 // ---- Skipping ----
 
-const skipModule: (input: RdbInput, type: number, visitor: ValueVisitor) => void = readModule;
-
 /** Steps over the value of the given type. Throws FormatError when the file ends within it. */
 export function skipValue(input: RdbInput, type: number, visitor: ValueVisitor): void {
   switch (type) {
@@ -300,7 +299,7 @@ export function skipValue(input: RdbInput, type: number, visitor: ValueVisitor):
       return skipStream(input, type);
     case RdbType.module:
     case RdbType.module2:
-      return skipModule(input, type, visitor);
+      return readModule(input, type, visitor);
     case RdbType.list:
     case RdbType.set:
     case RdbType.listQuicklist:
