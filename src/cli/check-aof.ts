@@ -160,8 +160,9 @@ function isRdb(job: Job, path: string): boolean {
   }
   try {
     const head = Buffer.alloc(RDB_HEADER_BYTES);
-    const isFile = fstatSync(descriptor).isFile();
-    return isFile && readSync(descriptor, head, 0, RDB_HEADER_BYTES, 0) === 8 && head.toString('latin1', 0, 5) === 'REDIS';
+    if (!fstatSync(descriptor).isFile()) return false;
+    const count = readSync(descriptor, head, 0, RDB_HEADER_BYTES, 0);
+    return count === RDB_HEADER_BYTES && head.toString('latin1', 0, 5) === 'REDIS';
   } finally {
     closeSync(descriptor);
   }

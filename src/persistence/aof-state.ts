@@ -212,6 +212,10 @@ const tempBaseName = (options: AofOptions): string => `temp-rewriteaof-bg-${opti
 const baseFormat = (options: AofOptions): 'rdb' | 'aof' => (options.useRdbPreamble ? 'rdb' : 'aof');
 const inDirectory = (options: AofOptions, name: string): string => `${options.dirname}/${name}`;
 
+function unlinkActions(options: AofOptions, ...names: string[]): AofAction[] {
+  return names.map((name) => ({ do: 'unlink', path: inDirectory(options, name) }));
+}
+
 /** True for files that only a process that has died can have left. */
 function isLeftover(options: AofOptions, name: string): boolean {
   const isBase = /^temp-rewriteaof(-bg)?-[0-9]+\.aof$/.test(name);
@@ -569,7 +573,8 @@ function batchFailed(state: AofState, index: number, reason: string): AofStep {
     case 'clean': {
       const isSeen = index > renameIndexOf(state, batch.actions);
       const manifest = isSeen ? phase.manifest : state.manifest;
-      return tell({ ...idle, manifest, isManifestSynced: !isSeen }, warning(`AOF history clean-up: ${what}: ${reason}`));
+      const next = { ...idle, manifest, isManifestSynced: !isSeen };
+      return tell(next, warning(`AOF history clean-up: ${what}: ${reason}`));
     }
     case 'sync-manifest':
       return tell(idle, warning(`Fail to fsync AOF directory ${state.options.dirname}: ${reason}.`));
@@ -634,13 +639,9 @@ function commitFailed(state: AofState, phase: Phase & { name: 'commit' }, index:
   if (state.mode === 'waiting') {
     // Nothing counts yet: off again as far as files go, and the next tick tries from the beginning.
     undo.push({ do: 'close-journal' });
-    if (index <= phase.renameIndex) {
-      for (const name of [tempIncrName(options), journal]) undo.push({ do: 'unlink', path: inDirectory(options, name) });
-    }
+    if (index <= phase.renameIndex) undo.push(...unlinkActions(options, tempIncrName(options), journal));
   }
-  if (index <= phase.renameIndex) {
-    for (const name of [tempBaseName(options), phase.base]) undo.push({ do: 'unlink', path: inDirectory(options, name) });
-  }
+  if (index <= phase.renameIndex) undo.push(...unlinkActions(options, tempBaseName(options), phase.base));
   if (state.mode !== 'waiting') return inFlight(state, { name: 'undo' }, undo);
   const isSeen = index > phase.renameIndex;
   const next = isSeen ? { manifest, isManifestSynced: false } : {};

@@ -100,13 +100,16 @@ const SINGLE: string[] = [
 ]; // prettier-ignore
 
 describe('one file', () => {
-  it.each(SINGLE.map((content, index) => [index, content] as const))('case %i, checked and fixed', async (_, content) => {
+  const cases = SINGLE.map((content, index) => [index, content] as const);
+
+  it.each(cases)('case %i, checked and fixed', async (_, content) => {
     await compare({ 'f.aof': content }, ['f.aof']);
     await compare({ 'f.aof': content }, ['--fix', 'f.aof'], 'y\n');
   });
 
   it('cut at every byte', async () => {
-    const whole = `${good}${multi}#TS:7\r\n${good}*1\r\n$4\r\nEXEC\r\n#TS:12345\r\n*2\r\n$3\r\nGET\r\n$12\r\n012345678901\r\n`;
+    const transaction = `${multi}#TS:7\r\n${good}*1\r\n$4\r\nEXEC\r\n`;
+    const whole = `${good}${transaction}#TS:12345\r\n*2\r\n$3\r\nGET\r\n$12\r\n012345678901\r\n`;
     for (let size = 0; size <= whole.length; size++) await compare({ 'f.aof': whole.slice(0, size) }, ['f.aof']);
   });
 
@@ -114,7 +117,9 @@ describe('one file', () => {
     await compare({ 'f.aof': `${good}gar` }, ['--fix', 'f.aof'], answer);
   });
 
-  it.each(['20', '5', '50', '2x', '0', '-5', '', ' 15', '99999999999999999999'])('up to timestamp %j', async (timestamp) => {
+  const timestamps = ['20', '5', '50', '2x', '0', '-5', '', ' 15', '99999999999999999999'];
+
+  it.each(timestamps)('up to timestamp %j', async (timestamp) => {
     const files = [stamped, `${stamped}garbage`, `#TS:10\r\n${good}garbage\n${stamped}`, `${good}${stamped}`, good];
     for (const file of files) await compare({ 'f.aof': file }, ['--truncate-to-timestamp', timestamp, 'f.aof']);
     await compare({ 'f.aof': `#TS:10\r\n${good}#TS:2x0\r\n${good}` }, ['--truncate-to-timestamp', timestamp, 'f.aof']);
@@ -123,10 +128,8 @@ describe('one file', () => {
   it('other arguments', async () => {
     const files = { 'f.aof': good };
     const lines = [[], ['--fix', 'f.aof', 'a', 'b'], ['--foo', 'f.aof'], ['--truncate-to-timestamp', '5']];
-    for (const args of lines) await compare(files, args);
-    for (const args of [['--fox', '5', 'f.aof'], ['--fix', '5', 'f.aof'], ['nothing.aof'], ['--fix'], ['--help'], ['.']]) {
-      await compare(files, args);
-    }
+    const more = [['--fox', '5', 'f.aof'], ['--fix', '5', 'f.aof'], ['nothing.aof'], ['--fix'], ['--help'], ['.']];
+    for (const args of [...lines, ...more]) await compare(files, args);
   });
 });
 
@@ -167,7 +170,8 @@ describe('a manifest and its files', () => {
     const exec = command('EXEC');
     await compare({ 'sub/a.manifest': base, 'sub/b.aof': exec }, ['sub/a.manifest']);
     await compare({ 'sub/a.manifest': base }, ['sub/a.manifest']);
-    await compare({ 'sub/a.manifest': base, 'sub/b.aof': `#TS:9\r\n${good}` }, ['--truncate-to-timestamp', '3', 'sub/a.manifest']);
+    const late = { 'sub/a.manifest': base, 'sub/b.aof': `#TS:9\r\n${good}` };
+    await compare(late, ['--truncate-to-timestamp', '3', 'sub/a.manifest']);
   });
 });
 
@@ -228,6 +232,30 @@ describe('checksum lines', () => {
     expect([ours.code, theirs.code]).toEqual([0, 0]);
   });
 
+  it('let redis-server load the file and append to it, and hold for what was there', async () => {
+    const folder = folderOf({
+      'appendonlydir/appendonly.aof.manifest': 'file i.aof seq 1 type i\n',
+      'appendonlydir/i.aof': file,
+    });
+    const server = await startRedis(['--appendonly', 'yes', '--dir', folder, '--aof-timestamp-enabled', 'yes']);
+    try {
+      const client = await RespClient.connect(server);
+      expect((await client.send('GET', 'a')).text).toBe('$1\r\n1\r\n');
+      await client.send('SET', 'b', '2');
+      client.close();
+    } finally {
+      await server.stop();
+    }
+    const grown = filesIn(join(folder, 'appendonlydir'))['i.aof'] as string;
+    const added = grown.length - file.length;
+    expect(added).toBeGreaterThan(0);
+    const ours = await bySherd({ 'i.aof': grown }, ['i.aof'], '');
+    expect([ours.code, ours.output]).toEqual([
+      0,
+      expect.stringContaining(`lines=3, verified_up_to=${file.length}, not_covered=${added}\n`),
+    ]);
+  });
+
   it('find a flipped bit that redis-check-aof lets pass, and --fix cuts in front of it', async () => {
     const flipped = Buffer.from(file);
     const at = GOOD.length + 42 + GOOD.length - 3;
@@ -249,7 +277,8 @@ it('a command about a file is no manifest, as redis-check-aof believes', async (
 it('the program is built, and asks on its input', () => {
   const folder = folderOf({ 'f.aof': `${good}gar` });
   const program = join(projectRoot, 'dist', 'cli', 'sherd-check-aof.js');
-  const done = spawnSync(process.execPath, [program, '--fix', 'f.aof'], { cwd: folder, input: 'y\n', encoding: 'utf8' });
+  const args = [program, '--fix', 'f.aof'];
+  const done = spawnSync(process.execPath, args, { cwd: folder, input: 'y\n', encoding: 'utf8' });
   expect(done.stdout).toMatch(/Continue\? \[y\/N\]: Successfully truncated AOF f\.aof\n$/);
   expect([done.status, done.stderr]).toEqual([0, '']);
   expect(readFileSync(join(folder, 'f.aof'), 'latin1')).toBe(good);

@@ -139,7 +139,7 @@ export class World {
   }
 
   send(event: AofEvent): void {
-    this.trace.push(`event ${JSON.stringify(event, (_, value: unknown) => (typeof value === 'bigint' ? `${value}` : value))}`);
+    this.trace.push(`event ${JSON.stringify(event)}`);
     this.#take(step(this.state, event));
   }
 

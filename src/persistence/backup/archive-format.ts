@@ -13,8 +13,9 @@
  *             └ 1 entry · 2 data · 3 entry end · 4 index · 5 end
  *
  * An archive is: for each entry its `entry` (JSON: path, type, mode, mtimeMs), its `data`, its `entry end` (JSON: size,
- * sha256); then the `index` (JSON lines, one for each entry, in as many frames as it takes), then `end` (JSON: offset of the index, count of entries,
- * sha256 of all bytes in front of the end frame), and nothing behind it. All numbers are little-endian.
+ * sha256); then the `index` (JSON lines, one for each entry, in as many frames as it takes); then `end` (JSON: offset
+ * of the index, count of entries, sha256 of all bytes in front of the end frame), and nothing behind it. All numbers
+ * are little-endian.
  *
  * Three checksums, because they answer three questions: CRC32 of a header, before its lengths are believed; CRC64 of a
  * payload, before it is unpacked; SHA-256 of a file and of the archive, against frames that are missing or exchanged.

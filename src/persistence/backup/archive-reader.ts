@@ -1,9 +1,9 @@
 /**
  * Reads an archive front to back, checking everything that can be checked, one frame in memory at a time.
  *
- * Whoever consumes it gets data that a CRC64 vouches for, and hears of `entryEnd` only when the file's SHA-256 holds; only
- * when `readArchive` returns does the whole archive hold (its own SHA-256, its index, nothing behind its end). A
- * restore therefore reads it twice: first without a consumer.
+ * Whoever consumes it gets data that a CRC64 vouches for, and hears of `entryEnd` only when the file's SHA-256 holds;
+ * only when `readArchive` returns does the whole archive hold (its own SHA-256, its index, nothing behind its end). A
+ * restore therefore reads it twice, the first time without writing anything.
  *
  * Paths come from outside: one that could lead out of the target, or means two things, is refused here, for everybody.
  */
@@ -119,7 +119,7 @@ class ArchiveReader {
         return;
       }
       case 'data':
-        if (current === undefined || current.entry.type !== 'file') throw new ArchiveError('data without a file', offset);
+        if (current?.entry.type !== 'file') throw new ArchiveError('data without a file', offset);
         current.hash.update(payload);
         current.size += payload.length;
         await this.consumer?.data(payload);

@@ -2,10 +2,10 @@
  * What goes into a backup, taken while the server may be running.
  *
  * Files that are replaced by rename (RDB, configuration, users, nodes) are whole whenever they are opened. The
- * multi-part AOF is several files, so it is taken thus: read the manifest; open every file it names; note their sizes, in
- * the order of the files; read the manifest again. If it still says the same, the open files are one consistent
- * set, and stay so, whatever is unlinked afterwards; the last one is taken up to the size noted. If not, a rewrite has come
- * between, and it is tried again. The manifest in the archive is without history files: those would only be deleted.
+ * multi-part AOF is several files, so it is taken thus: read the manifest; open every file it names; note their sizes,
+ * in the order of the files; read the manifest again. If it still says the same, the open files are one consistent
+ * set, and stay so, whatever is unlinked afterwards; the last one is taken up to the size noted. If not, a rewrite has
+ * come between, and it is tried again. The manifest in the archive is without history: it would only be deleted.
  *
  * A last file cut at the size noted may end within a command, as after a crash; a load cuts that off.
  */

@@ -1,10 +1,10 @@
 /**
  * Puts the contents of an archive into a folder.
  *
- * The archive is read to its end before anything is written. Then every file is written under a temporary name, synced, and
- * given its own; folders are synced at the end. Nothing that exists is replaced unless `replaces` says so, and that
- * is looked at first, for all files. Paths have been judged by the reader; what is left is the folder itself: a symbolic
- * link on the way to a file is refused, since it would lead out of the target.
+ * The archive is read to its end before anything is written. Then every file is written under a temporary name,
+ * synced, and given its own; folders are synced at the end. Nothing that exists is replaced unless `replaces` says so,
+ * and that is looked at first, for all files. Paths have been judged by the reader; what is left is the folder itself:
+ * a symbolic link on the way to a file is refused, since it would lead out of the target.
  *
  * With `replaces`, files that the archive does not have stay where they are; the AOF's manifest decides what counts.
  */

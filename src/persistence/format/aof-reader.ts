@@ -5,8 +5,9 @@
  *
  * There are two judges of such a file, and they differ. redis-check-aof (`judge: 'checker'`) takes "*0", and an
  * annotation without an end, be it cut off by the end of the file or too long; the server at load (`judge: 'server'`)
- * takes neither: a cut annotation would swallow the first command written behind it. Everything else is as redis-check-aof has it, which is
- * stricter than Redis's own load (that one skips the CRLF behind an argument without a look): what passes here loads.
+ * takes neither: a cut annotation would swallow the first command written behind it. Everything else is as
+ * redis-check-aof has it, which is stricter than Redis's own load (that one skips the CRLF behind an argument without
+ * a look): what passes here loads.
  *
  * The end of a file is where a crash leaves its mark, so a failure says whether it is one (`isTorn`: the end of the
  * file came too early, and the rest may be cut off at `lastGoodOffset`) or damage in the middle. Checksum lines
@@ -205,7 +206,8 @@ export class AofReader {
       return undefined;
     }
     const line = newline === -1 ? view : view.subarray(0, newline + 1);
-    const item: AofAnnotation = { kind: 'annotation', offset, end: offset + line.length, text: line.toString('latin1') };
+    const text = line.toString('latin1');
+    const item: AofAnnotation = { kind: 'annotation', offset, end: offset + line.length, text };
     if (this.#crc !== undefined && isChecksumLine(line)) {
       item.holds = this.#verify(this.#crc, line, offset);
       if (!item.holds) {
