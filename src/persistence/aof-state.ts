@@ -34,7 +34,6 @@
  * Pure: no clock, no file. Main thread only by custom; the state is plain data.
  */
 import { assert, assertNever } from '../util/assert.js';
-import { utf8ToByteString } from '../util/bytes.js';
 import { emptyManifest, formatManifest, ManifestError, parseManifest, type Manifest } from './format/manifest.js';
 
 /** What the configuration says. */
@@ -205,7 +204,8 @@ export function step(state: AofState, event: AofEvent): AofStep {
 
 // ---- Names ----
 
-const manifestName = (options: AofOptions): string => `${options.filename}.manifest`;
+/** Name of the manifest in the directory. */
+export const manifestName = (options: AofOptions): string => `${options.filename}.manifest`;
 const tempManifestName = (options: AofOptions): string => `temp_${manifestName(options)}`;
 const tempIncrName = (options: AofOptions): string => `temp-${options.filename}.incr`;
 const tempBaseName = (options: AofOptions): string => `temp-rewriteaof-bg-${options.processId}.aof`;
@@ -646,9 +646,4 @@ function commitFailed(state: AofState, phase: Phase & { name: 'commit' }, index:
   const isSeen = index > phase.renameIndex;
   const next = isSeen ? { manifest, isManifestSynced: false } : {};
   return inFlight({ ...state, ...next, journal: undefined }, { name: 'undo' }, undo);
-}
-
-/** Name of the manifest as the start has to look for it, relative to the directory. */
-export function aofManifestName(options: AofOptions): string {
-  return utf8ToByteString(manifestName(options));
 }
