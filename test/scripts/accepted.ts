@@ -36,6 +36,9 @@ export interface AcceptedRow {
   matches: (difference: ScriptDifference) => boolean;
 }
 
+/** Commands that the control plane answers, as far as scripts have them in transactions. */
+const CONTROL_COMMANDS = ['info', 'client|list', 'config|get', 'config|set', 'command|count', 'client|kill', 'client|unblock'];
+
 const BLOCKING_POPS = new Set(['blpop', 'brpop', 'blmpop', 'bzpopmin', 'bzpopmax', 'bzmpop']);
 
 /** Whether a connection waited in one of the commands when another one's step reached it. */
@@ -73,9 +76,106 @@ export const ACCEPTED_ROWS: readonly AcceptedRow[] = [
       'that holds something, the oracle the key that was written first',
     ends: true,
     matches: (difference) =>
-      isWokenFrom(difference, BLOCKING_POPS) &&
-      /^\*[23]\r\n/.test(difference.oracle ?? '') &&
-      /^\*[23]\r\n/.test(difference.subject ?? ''),
+      isWokenFrom(difference, new Set([...BLOCKING_POPS, 'xread', 'xreadgroup'])) &&
+      /^[*%][1-3]\r\n/.test(difference.oracle ?? '') &&
+      /^[*%][1-3]\r\n/.test(difference.subject ?? ''),
+  },
+  {
+    id: 'timeout-beyond-range',
+    kind: 'redis-7.2',
+    reason: 'a timeout that does not fit 64 bits of milliseconds is out of range; the oracle calls it negative',
+    ends: true,
+    matches: ({ subject }) => (subject ?? '').includes('-ERR timeout is out of range'),
+  },
+  {
+    id: 'consumer-before-waiting',
+    kind: 'redis-7.2',
+    reason: 'XREADGROUP makes its consumer before it waits, the oracle when it has something for it',
+    ends: true,
+    matches: ({ kind, oracle, subject }) =>
+      kind === 'keyspace' && /^value of stream/.test(oracle ?? '') && /^value of stream/.test(subject ?? ''),
+  },
+  {
+    id: 'wrong-type-of-another-key',
+    kind: 'redis-7.2',
+    reason:
+      'a waiting command is executed again when one of its keys is ready, and so replies with WRONGTYPE when another ' +
+      'has become something else meanwhile; the oracle serves it from the key that is ready',
+    ends: true,
+    matches: (difference) =>
+      isWokenFrom(difference, new Set([...BLOCKING_POPS, 'xread', 'xreadgroup'])) &&
+      (difference.subject ?? '').startsWith('-WRONGTYPE '),
+  },
+  {
+    id: 'null-in-the-own-protocol',
+    kind: 'sherd',
+    reason: 'the null that stands for all keys is written in the protocol of the connection that receives it',
+    matches: ({ causes, oracle, subject }) =>
+      (causes.has('flushall') || causes.has('flushdb')) &&
+      (oracle ?? '').includes('invalidate') &&
+      (subject ?? '').replace(/_\r\n|\$-1\r\n/, '') === (oracle ?? '').replace(/_\r\n|\$-1\r\n/, ''),
+  },
+  {
+    id: 'invalidation-of-what-had-expired',
+    kind: 'sherd',
+    reason:
+      'NOLOOP leaves out what the client itself changes; that its command found the key expired is told, so that it ' +
+      'keeps no old value',
+    ends: true,
+    matches: ({ kind, subject, oracle }) =>
+      kind === 'frame' && /invalidate/.test(subject ?? '') && !/invalidate/.test(oracle ?? ''),
+  },
+  {
+    id: 'monitor-line-of-a-push',
+    kind: 'free',
+    reason:
+      'who monitors and subscribes at once gets its confirmation, which is a push, and the line of its command; pushes ' +
+      'are compared behind replies, and here nothing is a reply',
+    matches: ({ isSender, oracle, subject }) =>
+      isSender && /^(\(monitor\)|>)/.test(oracle ?? '') && /^(\(monitor\)|>)/.test(subject ?? ''),
+  },
+  {
+    id: 'monitor-lines-of-control-commands',
+    kind: 'sherd',
+    reason: 'control commands of a transaction run behind its data commands, and so stand behind EXEC for a monitor',
+    ends: true,
+    matches: ({ causes, oracle, subject }) =>
+      causes.has('exec') && /^\(monitor\)/.test(oracle ?? '') && /^\(monitor\)/.test(subject ?? ''),
+  },
+  {
+    id: 'control-commands-of-transactions',
+    kind: 'sherd',
+    reason: 'control commands of a transaction are answered in their places, but run behind its data commands',
+    ends: true,
+    matches: ({ causes, isSender }) =>
+      isSender && causes.has('exec') && CONTROL_COMMANDS.some((name) => causes.has(name)),
+  },
+  {
+    id: 'monitor-and-refused-exec',
+    kind: 'sherd',
+    reason: 'an EXEC that is refused is not executed, and no monitor sees it; Redis shows it as the end of the MULTI',
+    ends: true,
+    matches: ({ causes, isSender, oracle }) => !isSender && causes.has('exec') && /^\(monitor\).*EXEC/.test(oracle ?? ''),
+  },
+  {
+    id: 'number-of-a-broken-redirection',
+    kind: 'free',
+    reason: 'clients have other numbers on each server',
+    matches: ({ oracle, subject }) =>
+      (oracle ?? '').includes('tracking-redir-broken') && (subject ?? '').includes('tracking-redir-broken'),
+  },
+  {
+    id: 'key-miss-behind-a-syntax-error',
+    kind: 'redis-7.2',
+    reason: 'BITCOUNT and BITPOS look at their arguments first, then at the key',
+    matches: ({ causes, oracle }) =>
+      (causes.has('bitcount') || causes.has('bitpos')) && (oracle ?? '').includes('keymiss'),
+  },
+  {
+    id: 'events-shown-behind-all',
+    kind: 'sherd',
+    reason: 'CONFIG GET notify-keyspace-events shows the n behind an A',
+    matches: ({ causes, subject }) => causes.has('config|get') && /AK?E?m?n/.test(subject ?? ''),
   },
   {
     id: 'quit-without-reply',

@@ -12,7 +12,7 @@ import { transactions } from './family-transactions.js';
 import type { Draft, Script } from './script.js';
 
 /** Families that the subject must pass in the gate; all of them are run with the oracle on both sides. */
-export const EXISTING: readonly string[] = [];
+export const EXISTING: readonly string[] = ['transactions', 'blocking', 'pubsub', 'notifications', 'tracking', 'clients'];
 
 const MAKERS: Record<string, (prng: Prng) => Draft> = {
   transactions, blocking, pubsub, notifications, tracking: trackingFamily, clients,

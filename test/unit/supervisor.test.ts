@@ -49,7 +49,7 @@ class FakeWorker implements WorkerLike {
       answer({ kind: 'clients', id: message.id, text: `id=${20 - this.index} addr=1.1.1.1:1\n` });
     } else if (message.kind === 'killClients') answer({ kind: 'killed', id: message.id, count: 1 });
     else if (message.kind === 'stop') answer({ kind: 'stopped', id: message.id });
-    else {
+    else if (message.kind === 'controlReply') {
       this.replies.push(Buffer.from(message.bytes).toString('latin1'));
       this.onReply();
     }
