@@ -80,10 +80,10 @@ class Hall {
     return got;
   }
   bool Unblock(size_t index, bool with_error = false) {
-    const bool was_blocked =
-        rig.worker(WorkerOf(index)).UnblockClient(client(index).connection().session.id, with_error);
+    net::Worker& worker = rig.worker(WorkerOf(index));
+    const auto outcome = worker.UnblockClient(client(index).connection().session.id, with_error);
     for (int turn = 0; turn < 20; turn++) rig.Pump();
-    return was_blocked;
+    return outcome == net::Worker::Unblock::kUnblocked;
   }
   void ExpectNothingLeft() {
     for (int turn = 0; turn < 20; turn++) rig.Pump();
