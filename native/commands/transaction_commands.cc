@@ -93,6 +93,11 @@ void CmdExec(CommandContext& ctx) {
     if (command.runs == Runs::kControl) {
       CHECK(ctx.transaction_holes != nullptr);
       ctx.transaction_holes->push_back(ctx.reply.out()->size());
+      if (__builtin_expect(ctx.engine.monitors.any(), 0) && ctx.sender != nullptr) {
+        // Shown in its place, though it is answered later.
+        transaction.Load(command, &args, &keys);
+        ctx.engine.monitors.Show(*command.spec, *ctx.sender, ctx.session->db, args);
+      }
       continue;
     }
     transaction.Load(command, &args, &keys);

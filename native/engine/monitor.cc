@@ -133,6 +133,12 @@ void Monitors::Post(const MonitorLine& line) {
   }
 }
 
+void Monitors::Show(const CommandSpec& spec, const Session& sender, int db,
+                    std::span<const std::string_view> args) {
+  const MonitorLine line = MakeMonitorLine(spec, sender, db, args);
+  if (line != nullptr) Post(line);
+}
+
 MonitorLine MakeMonitorLine(const CommandSpec& spec, const Session& sender, int db,
                             std::span<const std::string_view> args) {
   if ((spec.flags & (kFlagSkipMonitor | kFlagAdmin)) != 0) return nullptr;
@@ -165,8 +171,7 @@ void FeedMonitors(const CommandContext& ctx) {
   if (ctx.sender == nullptr || ctx.spec == nullptr) return;
   // After the command, as Redis: SELECT shows the database that it has chosen.
   const int db = ctx.session == nullptr ? ctx.db : ctx.session->db;
-  const MonitorLine line = MakeMonitorLine(*ctx.spec, *ctx.sender, db, ctx.args);
-  if (line != nullptr) ctx.engine.monitors.Post(line);
+  ctx.engine.monitors.Show(*ctx.spec, *ctx.sender, db, ctx.args);
 }
 
 }  // namespace sherd::engine

@@ -49,6 +49,8 @@ class Monitors {
 
   /// Sends a line to all monitors. Any thread with a ThreadState.
   void Post(const MonitorLine& line);
+  /// Makes the line of a command (MakeMonitorLine) and sends it, if it is to be shown.
+  void Show(const CommandSpec& spec, const Session& sender, int db, std::span<const std::string_view> args);
 
  private:
   struct alignas(64) List {

@@ -212,6 +212,7 @@ class Worker final : public engine::WorkerPort {
   Outcome Dispatch(Connection* connection, const CommandSpec* spec, const engine::HandlerRow& row,
                    std::span<const std::string_view> args, const engine::Key* key);
   void SendError(Connection* connection, std::string_view text);
+  void ShowToMonitors(Connection* connection, const CommandSpec* spec, std::span<const std::string_view> args);
   void Park(Connection* connection);
   bool IsLargeArgument(std::string_view arg) const;
   bool MayRunHere(engine::ShardId shard) const;

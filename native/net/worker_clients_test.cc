@@ -140,6 +140,26 @@ TEST(monitor_shows_a_transaction_when_it_runs) {
   }
 }
 
+TEST(monitor_shows_what_was_answered_in_place_of_running) {
+  for (const RigOptions& layout : kLayouts) {
+    StandingClock clock;
+    ServerRig rig(layout);
+    Monitor monitor(rig, layout.workers - 1);
+    Client client(rig, 0);
+    const std::string head = kStamp + "[0 127.0.0.1:5000] ";
+    client.Run(Line({"MULTI"}) + Line({"WATCH", "a"}) + Line({"EXEC", "x"}));
+    EXPECT_EQ(monitor.Lines(), head + "\"MULTI\"\r\n" + head + "\"WATCH\" \"a\"\r\n" + head +
+                                   "\"EXEC\" \"x\"\r\n");
+    // What the control plane answers stands in its place, once.
+    client.Run(Line({"MULTI"}) + Line({"SET", "a", "1"}) + Line({"INFO", "x"}) + Line({"SELECT", "1"}) +
+               Line({"CONFIG", "GET", "x"}) + Line({"COMMAND", "COUNT"}) + Line({"EXEC"}));
+    const std::string then = kStamp + "[1 127.0.0.1:5000] ";
+    EXPECT_EQ(monitor.Lines(), head + "\"MULTI\"\r\n" + head + "\"SET\" \"a\" \"1\"\r\n" + head +
+                                   "\"INFO\" \"x\"\r\n" + then + "\"SELECT\" \"1\"\r\n" + then +
+                                   "\"COMMAND\" \"COUNT\"\r\n" + then + "\"EXEC\"\r\n");
+  }
+}
+
 TEST(monitor_may_not_touch_keys_and_sees_itself) {
   for (const RigOptions& layout : kLayouts) {
     StandingClock clock;

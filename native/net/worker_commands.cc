@@ -221,6 +221,7 @@ Worker::Outcome Worker::RunParsed(Connection* connection, const ParsedCommand& c
   if (__builtin_expect(spec->id == ids_.watch, 0)) {
     if (connection->session.in_multi) {
       SendError(connection, "ERR WATCH inside MULTI is not allowed");
+      ShowToMonitors(connection, spec, args);
       return Outcome::kDone;
     }
     if (connection->session.transaction == nullptr) {
@@ -276,11 +277,20 @@ bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
     const std::string_view reason = std::string_view(text).substr(text.starts_with("ERR ") ? 4 : 0);
     SendError(connection, "EXECABORT Transaction discarded because of: " + std::string(reason));
     ForgetTransaction(connection);
+    // They have seen MULTI, and are to see its end.
+    ShowToMonitors(connection, spec, args);
     return true;
   }
   if (session.in_multi) session.transaction->Abort();
   SendError(connection, text);
   return true;
+}
+
+/// For a command that was answered without a handler, where Redis counts it as one that has run.
+void Worker::ShowToMonitors(Connection* connection, const CommandSpec* spec,
+                            std::span<const std::string_view> args) {
+  if (!engine_.monitors.any()) return;
+  engine_.monitors.Show(*spec, connection->session, connection->session.db, args);
 }
 
 void Worker::SendError(Connection* connection, std::string_view text) {
@@ -559,7 +569,8 @@ Worker::Outcome Worker::CallControl(Connection* connection, const CommandSpec* s
   connection->session.argument_bytes = 0;
   for (std::string_view arg : args) connection->session.argument_bytes += arg.size();
   engine::MonitorLine line;
-  if (__builtin_expect(engine_.monitors.any(), 0)) {
+  // Those of a transaction have been shown in their places, by EXEC.
+  if (__builtin_expect(engine_.monitors.any(), 0) && connection->filling == nullptr) {
     line = engine::MakeMonitorLine(*spec, connection->session, connection->session.db, args);
   }
   pending_control_.push_back({call.token, connection, spec, CycleClock::Now(), std::move(line)});

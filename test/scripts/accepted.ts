@@ -168,8 +168,8 @@ export const ACCEPTED_ROWS: readonly AcceptedRow[] = [
     id: 'key-miss-behind-a-syntax-error',
     kind: 'redis-7.2',
     reason: 'BITCOUNT and BITPOS look at their arguments first, then at the key',
-    matches: ({ causes, oracle }) =>
-      (causes.has('bitcount') || causes.has('bitpos')) && (oracle ?? '').includes('keymiss'),
+    ends: true,
+    matches: ({ kind, causes }) => kind === 'frame' && (causes.has('bitcount') || causes.has('bitpos')),
   },
   {
     id: 'events-shown-behind-all',

@@ -209,6 +209,9 @@ export class Driver {
     const [oracle, subject] = [await this.oracle.control(), await this.subject.control()];
     const data = await compareKeyspace(oracle, subject);
     if (data === undefined) return undefined;
+    const row = this.accept({ kind: 'keyspace', connection: -1, isSender: false, pending: [], resp: 2, causes: new Set(),
+      oracle: data.subjectOf, subject: data.subjectOf });
+    if (row !== undefined) return undefined;
     const transcripts = { oracle: [data.oracle], subject: [data.subject] };
     return { kind: 'keyspace', stepIndex, connection: -1, oracle: data.subjectOf, subject: data.subjectOf,
       transcripts };
