@@ -193,6 +193,7 @@ class Worker final : public engine::WorkerPort {
   void ServeLargeArgument(Connection* connection);
   void PauseAccepting(Listener* listener);
   void Flush(Connection* connection);
+  void FlushAnswered();
   void Close(Connection* connection);
   const engine::OutputLimit& OutputLimitOf(const Connection& connection) const;
   bool IsOverOutputLimit(Connection* connection);

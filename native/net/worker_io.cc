@@ -213,6 +213,7 @@ void Worker::ReadAndServe(Connection* connection) {
   const size_t consumed = Serve(connection, input);
   if (connection->state == ConnectionState::kClosing) return;
   KeepInput(connection, input.substr(consumed));
+  FlushAnswered();
   Flush(connection);
   ReturnScratch(connection);
 }
@@ -279,6 +280,7 @@ void Worker::ServeInput(Connection* connection) {
   const size_t consumed = Serve(connection, connection->input.view());
   if (connection->state == ConnectionState::kClosing) return;
   connection->input.Consume(consumed);
+  FlushAnswered();
   Flush(connection);
   ReturnScratch(connection);
 }
@@ -343,6 +345,7 @@ void Worker::ServeLargeArgument(Connection* connection) {
   large_argument_ = nullptr;
   if (connection->state == ConnectionState::kClosing) return;
   if (!connection->is_postponed) connection->input.Consume(head.size());
+  FlushAnswered();
   Flush(connection);
   ReturnScratch(connection);
 }
@@ -372,6 +375,12 @@ void Worker::BorrowScratch(Connection* connection) {
   if (connection->is_on_scratch || !connection->output.empty()) return;
   connection->output.AttachScratch(scratch_.get(), kScratchBytes);
   connection->is_on_scratch = true;
+}
+
+/// Sends to those whose waiting the commands just run have ended, before those who ended it get their
+/// replies: an element that was pushed is on its way first. They go on later, in ResumeAnswered.
+void Worker::FlushAnswered() {
+  for (Connection* connection : to_resume_) Flush(connection);
 }
 
 void Worker::ReturnScratch(Connection* connection) {

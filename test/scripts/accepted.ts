@@ -135,27 +135,12 @@ export const ACCEPTED_ROWS: readonly AcceptedRow[] = [
       isSender && /^(\(monitor\)|>)/.test(oracle ?? '') && /^(\(monitor\)|>)/.test(subject ?? ''),
   },
   {
-    id: 'monitor-lines-of-control-commands',
-    kind: 'sherd',
-    reason: 'control commands of a transaction run behind its data commands, and so stand behind EXEC for a monitor',
-    ends: true,
-    matches: ({ causes, oracle, subject }) =>
-      causes.has('exec') && /^\(monitor\)/.test(oracle ?? '') && /^\(monitor\)/.test(subject ?? ''),
-  },
-  {
     id: 'control-commands-of-transactions',
     kind: 'sherd',
     reason: 'control commands of a transaction are answered in their places, but run behind its data commands',
     ends: true,
     matches: ({ causes, isSender }) =>
       isSender && causes.has('exec') && CONTROL_COMMANDS.some((name) => causes.has(name)),
-  },
-  {
-    id: 'monitor-and-refused-exec',
-    kind: 'sherd',
-    reason: 'an EXEC that is refused is not executed, and no monitor sees it; Redis shows it as the end of the MULTI',
-    ends: true,
-    matches: ({ causes, isSender, oracle }) => !isSender && causes.has('exec') && /^\(monitor\).*EXEC/.test(oracle ?? ''),
   },
   {
     id: 'number-of-a-broken-redirection',
