@@ -143,9 +143,13 @@ TEST(pubsub_events_follow_the_reply_of_a_command_executed_elsewhere) {
   EXPECT_EQ(client.Take(),
             "+OK\r\n" + PatternMessage('>', "*", "c", "m") + PatternMessage('>', "*", "__keyevent@0__:set", key));
   // A command that waits for a key lets messages through.
-  client.Send(Line({"BLPOP", rig.KeyOn(2, 7), "0"}));
+  const std::string queue = rig.KeyOn(2, 7);
+  client.Send(Line({"BLPOP", queue, "0"}));
   EXPECT_EQ(other.Run(Line({"PUBLISH", "c", "n"})), ":1\r\n");
-  if (client.is_parked()) EXPECT_EQ(Arrived(rig, client), PatternMessage('>', "*", "c", "n"));
+  EXPECT_TRUE(client.is_parked());
+  EXPECT_EQ(Arrived(rig, client), PatternMessage('>', "*", "c", "n"));
+  EXPECT_EQ(other.Run(Line({"RPUSH", queue, "x"})), ":1\r\n");
+  client.Settle();
 }
 
 TEST(pubsub_client_reply_off_covers_replies_and_no_messages) {
