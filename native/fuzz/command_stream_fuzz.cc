@@ -172,7 +172,14 @@ std::string Argument(Decisions& decisions) {
 std::vector<const CommandSpec*> Candidates() {
   std::vector<const CommandSpec*> candidates;
   for (const CommandSpec& spec : AllCommands()) {
-    if (std::string_view(spec.full_name) != "client|reply") candidates.push_back(&spec);
+    const std::string_view name = spec.full_name;
+    // What is answered by no reply or by several, what waits for others, and what a client without a socket
+    // leaves behind when it goes.
+    const bool is_read = name == "xread" || name == "xreadgroup";
+    const bool waits = (spec.flags & kFlagBlocking) != 0 && !is_read;
+    const bool listens = (spec.flags & kFlagPubsub) != 0 || name == "monitor" || name == "client|tracking";
+    if (name == "client|reply" || name == "client|pause" || name == "watch" || waits || listens) continue;
+    candidates.push_back(&spec);
   }
   return candidates;
 }
