@@ -19,6 +19,7 @@
 #include <random>
 #include <string>
 
+#include "addon/servers.h"
 #include "base/clock.h"
 #include "commands/client_info.h"
 #include "commands/debug_commands.h"
@@ -51,12 +52,16 @@ std::shared_ptr<net::Server> FindServer(int id) {
   return found == registry.servers.end() ? nullptr : found->second;
 }
 
+}  // namespace
+
 std::shared_ptr<net::Server> ServerArgument(const Napi::CallbackInfo& info) {
   std::shared_ptr<net::Server> server;
   if (info.Length() > 0 && info[0].IsNumber()) server = FindServer(info[0].As<Napi::Number>().Int32Value());
   if (server == nullptr) Napi::TypeError::New(info.Env(), "no such engine").ThrowAsJavaScriptException();
   return server;
 }
+
+namespace {
 
 // Text crosses as Latin-1: one character for each byte, whatever the bytes are.
 Napi::String Latin1(Napi::Env env, std::string_view bytes) {
@@ -461,6 +466,9 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   add("killClients", KillClients);
   add("unblockClient", UnblockClient);
   add("crash", Crash);
+  ExportSnapshots(env, exports);
+  ExportLoading(env, exports);
+  ExportJournal(env, exports);
   return exports;
 }
 

@@ -59,14 +59,15 @@ struct DatabaseCounters { SHERD_DATABASE_COUNTERS(SHERD_DECLARE_COUNTER) };
 struct CommandCounters { SHERD_COMMAND_COUNTERS(SHERD_DECLARE_COUNTER) };
 #undef SHERD_DECLARE_COUNTER
 
-/// Threads beside the workers that run commands: one, for those that take long.
-inline constexpr size_t kRunners = 1;
+/// Threads beside the workers that enter shards: the runner for commands that take long, the one that writes
+/// snapshots, the one that loads. Their numbers are those behind the last worker's, in this order.
+inline constexpr size_t kRunners = 3;
 
 /// Places the four groups behind each other in one block of memory.
 struct CounterLayout {
   size_t workers, shards, databases, commands;
 
-  /// Threads that run commands: the workers and the runner behind them.
+  /// Threads that enter shards: the workers and the others behind them.
   size_t threads() const { return workers + kRunners; }
   size_t worker_offset() const { return 0; }
   size_t shard_offset() const { return threads() * sizeof(WorkerCounters); }

@@ -145,6 +145,18 @@ void Engine::SetPassword(std::string_view password) {
   text_version_.fetch_add(1, std::memory_order_release);
 }
 
+void Engine::RefuseWrites(std::string_view error) {
+  const std::lock_guard<std::mutex> lock(text_mutex_);
+  write_refusal_ = error;
+  // release: whoever sees it finds the text.
+  refuses_writes_.store(!error.empty(), std::memory_order_release);
+}
+
+std::string Engine::write_refusal() const {
+  const std::lock_guard<std::mutex> lock(text_mutex_);
+  return write_refusal_;
+}
+
 bool Engine::PasswordMatches(std::string_view password) const {
   const std::lock_guard<std::mutex> lock(text_mutex_);
   if (password_.empty()) return false;

@@ -120,6 +120,19 @@ class Engine {
   std::atomic<EventSink*> event_sink{nullptr};
   std::atomic<PropagationSink*> propagation_sink{nullptr};
 
+  // ---- Persistence ----
+
+  /// The dataset is being read: commands that need it are refused, nothing expires. relaxed: who sees it late
+  /// meets a shard whose lease the loader holds.
+  std::atomic<bool> is_loading{false};
+  /// While set, commands that write (and PING) are refused with write_refusal(), "MISCONF …". Any thread.
+  void RefuseWrites(std::string_view error);
+  bool refuses_writes() const { return refuses_writes_.load(std::memory_order_acquire); }
+  std::string write_refusal() const;
+  /// Function libraries as they stood in the file that was loaded, for the next one: opaque until there is an
+  /// interpreter. All leases held.
+  std::vector<std::string> function_libraries;
+
   // ---- The gate: what a command must look at, once it holds its leases and before it runs ----
 
   /// Zero nearly always. Bits 0 and 1: CLIENT PAUSE (kGatePauseWrites, kGatePauseAll), changed under all
@@ -169,6 +182,8 @@ class Engine {
   std::string password_;
   OutputLimit output_limits_[3];
   std::atomic<bool> has_password_{false};
+  std::string write_refusal_;  // guarded by text_mutex_
+  std::atomic<bool> refuses_writes_{false};
   std::atomic<uint64_t> text_version_{0};
 };
 

@@ -3,7 +3,6 @@
 
 #include <poll.h>
 
-#include "base/clock.h"
 #include "net/server.h"
 
 namespace sherd::net {
@@ -52,13 +51,6 @@ void Runner::TakeRequests() {
     }
     node = next;
   }
-}
-
-void Runner::PrepareContext(engine::CommandContext* ctx) {
-  ctx->now_ms = Clock::WallMs();
-  ctx->worker = id_;
-  ctx->counters = state_.counters;
-  ctx->clock = engine::MakeAccessClock(server_->engine().options(), ctx->now_ms);
 }
 
 }  // namespace sherd::net

@@ -35,8 +35,6 @@ class Runner {
   engine::WorkerId id() const { return id_; }
   /// Takes a request: a new one, to be submitted, or one that was granted to the runner.
   void Run(QueuedRequest* request);
-  /// Fills what all commands of this thread share. Runner's thread.
-  void PrepareContext(engine::CommandContext* ctx);
   engine::ThreadState& thread() { return state_; }
 
  private:

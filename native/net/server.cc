@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "engine/effort.h"
 #include "net/runner.h"
+#include "net/lease_guest.h"
 #include "net/worker.h"
 
 namespace sherd::net {
@@ -26,8 +27,7 @@ Server::Server(const engine::EngineConfig& config, const engine::HandlerTable* h
       client_memory_(engine_),
       handlers_(handlers),
       list_group_(FindCommand("lpush")->group),
-      // The runner takes leases under the number behind the last worker's.
-      leases_(static_cast<uint16_t>(config.shards), static_cast<uint16_t>(config.workers + 1), this),
+      leases_(static_cast<uint16_t>(config.shards), static_cast<uint16_t>(engine_.layout().threads()), this),
       mesh_(static_cast<uint16_t>(config.workers)),
       connection_counts_(new std::atomic<int>[static_cast<size_t>(config.workers)]),
       inboxes_(new ring::Inbox[static_cast<size_t>(config.workers)]),
@@ -37,10 +37,14 @@ Server::Server(const engine::EngineConfig& config, const engine::HandlerTable* h
     workers_.push_back(std::make_unique<Worker>(this, static_cast<engine::WorkerId>(i)));
   }
   runner_ = std::make_unique<Runner>(this, static_cast<engine::WorkerId>(config.workers));
+  for (int i = 1; i < static_cast<int>(engine::kRunners); i++) {
+    guests_.push_back(std::make_unique<LeaseGuest>(this, static_cast<engine::WorkerId>(config.workers + i)));
+  }
 }
 
 Server::~Server() {
   runner_.reset();
+  guests_.clear();
   CloseListeners();
 }
 
@@ -150,6 +154,7 @@ void Server::UnassignConnection(engine::WorkerId worker) {
 
 void Server::Execute(shard::Request* base, shard::WorkerId self) {
   QueuedRequest* request = static_cast<QueuedRequest*>(base);
+  if (request->phase == QueuedRequest::Phase::kGuest) return guest(self).Enter();
   if (request->phase > QueuedRequest::Phase::kRetry) return ExecuteCleanup(request);
   if (__builtin_expect(engine_.gate.load(std::memory_order_relaxed) != 0, 0)) {
     const Verdict verdict = CheckGate(*request->spec, request->transaction, request->keys, request->args.size(),
@@ -190,8 +195,8 @@ void Server::ExecuteCommand(QueuedRequest* request, engine::WorkerId self) {
 }
 
 void Server::FillContext(QueuedRequest* request, engine::CommandContext* ctx, engine::WorkerId self) {
-  if (self == runner_->id()) {
-    runner_->PrepareContext(ctx);
+  if (self >= engine_.config().workers) {
+    PrepareGuestContext(self, ctx);
   } else {
     workers_[self]->PrepareContext(ctx);
   }
@@ -229,7 +234,15 @@ void Server::Grant(shard::Request* base, shard::WorkerId) {
   QueuedRequest* request = static_cast<QueuedRequest*>(base);
   request->outcome = QueuedRequest::Outcome::kGranted;
   if (request->runs_on == runner_->id()) return runner_->Run(request);
+  if (request->phase == QueuedRequest::Phase::kGuest) return guest(request->runs_on).NoteGranted();
   Post(request->runs_on, request);
+}
+
+void Server::PrepareGuestContext(engine::WorkerId id, engine::CommandContext* ctx) {
+  ctx->now_ms = Clock::WallMs();
+  ctx->worker = id;
+  ctx->counters = &engine_.worker_counters(id);
+  ctx->clock = engine::MakeAccessClock(engine_.options(), ctx->now_ms);
 }
 
 // ---- Messages ----
@@ -287,7 +300,7 @@ Connection* Server::FindConnection(uint64_t client_id, engine::WorkerId worker) 
 }
 
 void Server::RingOwner(shard::ShardId shard, shard::WorkerId self) {
-  if (self == runner_->id()) return Post(engine_.OwnerOf(shard), new PollNotice(shard));
+  if (self >= engine_.config().workers) return Post(engine_.OwnerOf(shard), new PollNotice(shard));
   workers_[self]->PollLater(shard);
   const engine::WorkerId owner = engine_.OwnerOf(shard);
   if (owner == self) return;

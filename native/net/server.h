@@ -29,6 +29,7 @@ namespace sherd::net {
 struct Connection;
 class Worker;
 class Runner;
+class LeaseGuest;
 
 /// A command that waits at a shard, travels to another worker, or waits for a key (then it is the waiter).
 /// Owns copies of its arguments: the connection's buffers are the worker's.
@@ -39,7 +40,7 @@ class Runner;
 /// not be served for lack of shards it comes home claimed, and is submitted to all its shards (kRetry).
 struct QueuedRequest final : shard::Request, engine::Waiter, engine::Message {
   /// What Execute is to do.
-  enum class Phase : uint8_t { kCommand, kRetry, kUnlink, kUnwatch };
+  enum class Phase : uint8_t { kCommand, kRetry, kUnlink, kUnwatch, kGuest };
   /// Why it comes home.
   enum class Outcome : uint8_t {
     kAnswered,   // the reply is there
@@ -131,6 +132,12 @@ class Server final : public shard::Executor, public engine::PostOffice {
   ring::Mesh& mesh() { return mesh_; }
   Worker& worker(engine::WorkerId index) { return *workers_[index]; }
   Runner& runner() { return *runner_; }
+  /// Threads of persistence and how they get into shards; by number.
+  LeaseGuest& guest(engine::WorkerId id) { return *guests_[id - static_cast<size_t>(engine_.config().workers) - 1]; }
+  LeaseGuest& saver() { return *guests_[0]; }
+  LeaseGuest& loader() { return *guests_[1]; }
+  /// Fills what all commands that run on a thread beside the workers share.
+  void PrepareGuestContext(engine::WorkerId id, engine::CommandContext* ctx);
   const engine::HandlerTable& handlers() const { return *handlers_; }
   ClientMemory& client_memory() { return client_memory_; }
 
@@ -226,6 +233,7 @@ class Server final : public shard::Executor, public engine::PostOffice {
   ring::Mesh mesh_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<Runner> runner_;
+  std::vector<std::unique_ptr<LeaseGuest>> guests_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::unique_ptr<std::atomic<int>[]> connection_counts_;
   std::unique_ptr<ring::Inbox[]> inboxes_;

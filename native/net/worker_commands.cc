@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/strings.h"
+#include "base/spin.h"
 #include "engine/debug_access.h"
 #include "engine/errors.h"
 #include "net/worker.h"
@@ -17,12 +18,6 @@ constexpr size_t kWindow = 16;
 // How often a busy lease is looked at before its command is queued. A holder needs some 300 ns for a
 // short command; queueing costs more than that on both sides.
 constexpr int kLeaseSpins = 24;
-
-inline void SpinPause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#endif
-}
 
 /// What "%.128s" prints: up to 128 bytes, or to the first NUL.
 std::string_view Clip(std::string_view text, size_t max = 128) {
