@@ -87,8 +87,11 @@ struct Attachment {
   Napi::FunctionReference on_control;
   Napi::FunctionReference on_log;  // empty: nobody reads the log
   std::unique_ptr<Napi::AsyncContext> async_context;
-  uv_poll_t poll;
+  uv_prepare_t prepare;
+  uv_idle_t idle;
   uv_timer_t timer;
+  uint64_t outer_events = 0;  // that libuv had processed when the worker was entered last
+  bool has_slept = true;      // the worker was allowed to sleep then
   int open_handles = 0;
 
   void CallControl(net::ControlCall&& call);
@@ -142,19 +145,37 @@ void Attachment::Detach() {
     Attachment* self = static_cast<Attachment*>(handle->data);
     if (--self->open_handles == 0) delete self;
   };
-  uv_poll_stop(&poll);
+  uv_prepare_stop(&prepare);
+  uv_idle_stop(&idle);
   uv_timer_stop(&timer);
   current_worker = nullptr;
   on_control.Reset();
   on_log.Reset();
   async_context.reset();
-  uv_close(reinterpret_cast<uv_handle_t*>(&poll), on_close);
+  uv_close(reinterpret_cast<uv_handle_t*>(&prepare), on_close);
+  uv_close(reinterpret_cast<uv_handle_t*>(&idle), on_close);
   uv_close(reinterpret_cast<uv_handle_t*>(&timer), on_close);
 }
 
-void OnPoll(uv_poll_t* handle, int, int) {
+// With the idle handle active, libuv looks for events without waiting: all waiting is done in OnPrepare.
+void OnIdle(uv_idle_t*) {}
+
+/// Where libuv would go to sleep: the worker serves its clients and sleeps in its own epoll_wait, which
+/// libuv's descriptor wakes too. libuv enters descriptors into its set only when it polls, so those that its
+/// callbacks have just added are not seen yet: the worker sleeps only after a round of libuv in which nothing
+/// happened.
+void OnPrepare(uv_prepare_t* handle) {
   Attachment* attachment = static_cast<Attachment*>(handle->data);
-  if (attachment->worker != nullptr) attachment->worker->RunOnce();
+  if (attachment->worker == nullptr) return;
+  uv_idle_stop(&attachment->idle);
+  uv_metrics_t metrics{};
+  uv_metrics_info(handle->loop, &metrics);
+  const bool is_quiet = !attachment->has_slept && metrics.events == attachment->outer_events;
+  attachment->has_slept = is_quiet;
+  attachment->outer_events = metrics.events;
+  uv_update_time(handle->loop);
+  attachment->worker->RunUntil(is_quiet ? uv_backend_timeout(handle->loop) : 0);
+  if (attachment->worker != nullptr) uv_idle_start(&attachment->idle, OnIdle);
 }
 
 void OnTimer(uv_timer_t* handle) {
@@ -337,12 +358,15 @@ Napi::Value StartWorker(const Napi::CallbackInfo& info) {
   attachment->env = env;
   attachment->on_control = Napi::Persistent(info[2].As<Napi::Function>());
   attachment->async_context = std::make_unique<Napi::AsyncContext>(env, "sherd:control");
-  attachment->poll.data = attachment;
+  attachment->prepare.data = attachment;
+  attachment->idle.data = attachment;
   attachment->timer.data = attachment;
-  attachment->open_handles = 2;
-  uv_poll_init(loop, &attachment->poll, attachment->worker->epoll_fd());
+  attachment->open_handles = 3;
+  uv_prepare_init(loop, &attachment->prepare);
+  uv_idle_init(loop, &attachment->idle);
   uv_timer_init(loop, &attachment->timer);
-  uv_poll_start(&attachment->poll, UV_READABLE, OnPoll);
+  attachment->worker->WatchOuterLoop(uv_backend_fd(loop));
+  uv_prepare_start(&attachment->prepare, OnPrepare);
   uv_timer_start(&attachment->timer, OnTimer, 0, 100);
   data->attachment = attachment;
   if (info.Length() > 3 && info[3].IsFunction()) {

@@ -106,6 +106,7 @@ struct Connection {
   bool ignores_input = false;    // after a protocol error whose answer CLIENT REPLY covered
   bool is_on_scratch = false;    // output is on loan of the worker's scratch block
   bool in_resume_list = false;   // answered; goes on when the turn comes to it
+  bool in_deferred_list = false; // has replies to be sent at the end of the round
   bool in_flush_list = false;    // has messages to be sent at the end of the turn
   bool is_over_limit = false;    // messages have passed an output limit; closed at the end of the turn
   bool is_postponed = false;     // parked by CLIENT PAUSE

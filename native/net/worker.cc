@@ -14,7 +14,7 @@ namespace {
 
 // Events fetched at once; more are left for the next round of the same turn.
 constexpr int kEventsMax = 128;
-// Rounds of one turn, after which libuv (timers, JavaScript) gets its turn.
+// Rounds of RunOnce, after which its caller gets its turn.
 constexpr int kRoundsMax = 16;
 // epoll_data carries a pointer; its low bits say to what.
 constexpr uint64_t kTagMask = 7;
@@ -22,6 +22,7 @@ constexpr uint64_t kTagConnection = 0;
 constexpr uint64_t kTagListener = 1;
 constexpr uint64_t kTagBell = 2;
 constexpr uint64_t kTagTimer = 3;
+constexpr uint64_t kTagOuterLoop = 4;
 
 SpecialCommands FindSpecialCommands() {
   const auto id = [](std::string_view name) { return FindCommand(name)->id; };
@@ -109,36 +110,73 @@ void Worker::RemoveListener(Listener* listener) {
 
 void Worker::RunOnce() {
   if (!is_running_) return;
-  engine::SetThisThread(&thread_);
-  is_in_turn_ = true;
+  BeginTurn();
   ring::Doorbell& bell = server_->mesh().bell(index_);
-  bell.Awake();
-  epoll_event events[kEventsMax];
   for (int round = 0; round < kRoundsMax; round++) {
-    counters_.loop_iterations.Increment();
-    const int count = epoll_wait(epoll_fd_, events, kEventsMax, 0);
-    RefreshClock();
-    // Before the events: what had happened before a client sent its command must reach it first.
-    DrainInbox();
-    if (count > 0) HandleEvents(events, count);
-    server_->mesh().Drain(index_, [this](engine::WorkerId from, const ring::Frame& frame) {
-      HandleFrame(from, frame);
-    });
-    ServeLists();
-    const bool more_background = RunBackgroundSlice();
-    server_->mesh().Flush(index_);
-    RingBells();
-    ArmTimer();
-    if (count == kEventsMax || more_background) continue;
+    if (Round(0)) continue;
     if (bell.PrepareToSleep([this] { return HasWork(); })) {
       is_in_turn_ = false;
       return;
     }
   }
-  // Out of rounds with work left: our own bell brings us back after libuv has had its turn.
+  // Out of rounds with work left: our own bell brings us back after whoever called has had its turn.
   (void)bell.PrepareToSleep([] { return false; });
   bell.Ring();
   is_in_turn_ = false;
+}
+
+void Worker::RunUntil(int wait_ms) {
+  if (!is_running_) return;
+  BeginTurn();
+  ring::Doorbell& bell = server_->mesh().bell(index_);
+  const int64_t begin_ms = now_ms_;
+  must_leave_ = false;
+  int sleep_ms = 0;
+  while (!must_leave_) {
+    const bool has_more = Round(sleep_ms);
+    bell.Awake();
+    // The wall clock, which is at hand: when it is set, the stay is shorter or as long as the timer that
+    // ends it, no more.
+    const int64_t stayed_ms = now_ms_ - begin_ms;
+    if (wait_ms >= 0 && (stayed_ms >= wait_ms || stayed_ms < 0)) break;
+    sleep_ms = 0;
+    if (has_more || must_leave_ || !bell.PrepareToSleep([this] { return HasWork(); })) continue;
+    sleep_ms = wait_ms < 0 ? -1 : static_cast<int>(wait_ms - stayed_ms);
+  }
+  is_in_turn_ = false;
+}
+
+void Worker::WatchOuterLoop(int fd) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = kTagOuterLoop;
+  CHECK(epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) == 0);
+}
+
+void Worker::BeginTurn() {
+  engine::SetThisThread(&thread_);
+  is_in_turn_ = true;
+  server_->mesh().bell(index_).Awake();
+}
+
+/// Waits for events for at most `sleep_ms` and serves what there is. True: there is more to do at once.
+bool Worker::Round(int sleep_ms) {
+  counters_.loop_iterations.Increment();
+  epoll_event events[kEventsMax];
+  const int count = epoll_wait(epoll_fd_, events, kEventsMax, sleep_ms);
+  RefreshClock();
+  // Before the events: what had happened before a client sent its command must reach it first.
+  DrainInbox();
+  if (count > 0) HandleEvents(events, count);
+  server_->mesh().Drain(index_, [this](engine::WorkerId from, const ring::Frame& frame) {
+    HandleFrame(from, frame);
+  });
+  ServeLists();
+  const bool more_background = RunBackgroundSlice();
+  server_->mesh().Flush(index_);
+  RingBells();
+  ArmTimer();
+  return count == kEventsMax || more_background;
 }
 
 bool Worker::HasWork() {
@@ -157,6 +195,10 @@ void Worker::HandleEvents(const epoll_event* events, int count) {
     if ((data & kTagMask) == kTagBell) continue;
     if ((data & kTagMask) == kTagTimer) {
       timer_armed_ms_ = -1;
+      continue;
+    }
+    if ((data & kTagMask) == kTagOuterLoop) {
+      must_leave_ = true;
       continue;
     }
     Connection* connection = reinterpret_cast<Connection*>(data & ~kTagMask);
@@ -182,6 +224,7 @@ void Worker::HandleEvents(const epoll_event* events, int count) {
       }
     }
   }
+  SendDeferred();
 }
 
 void Worker::HandleFrame(engine::WorkerId, const ring::Frame& frame) {
@@ -222,18 +265,21 @@ void Worker::ServeLists() {
       ReadAhead(connection);
     }
   }
+  SendDeferred();
   ready_now_.clear();
   // Control commands go to TypeScript last, when all sockets have been served. A handler may answer at
   // once, through AnswerControl.
   while (!control_calls_.empty()) {
     std::vector<ControlCall> calls;
     calls.swap(control_calls_);
+    must_leave_ = true;  // JavaScript runs: it may have set timers
     for (ControlCall& call : calls) on_control_(std::move(call));
   }
   DrainInbox();
   tracking_.SendCollected(*this);
   FlushPushed();
   if (__builtin_expect(must_evict_, 0)) EvictClients();
+  if (!log_lines_.empty()) must_leave_ = true;
   for (const auto& [level, text] : log_lines_) {
     if (on_log_ != nullptr) on_log_(level, text);
   }

@@ -1,7 +1,9 @@
 // Worker: one I/O thread: its epoll set, its connections, and the batch of commands it is running.
 //
-// It has no thread of its own: a Node worker_thread calls RunOnce() whenever its epoll descriptor is
-// readable (libuv polls it), and Cron() from a timer. RunOnce never blocks.
+// It has no thread of its own: a Node worker_thread enters RunUntil() where its libuv loop would go to
+// sleep, and calls Cron() from a timer. The two loops are one inside the other: libuv's epoll descriptor is
+// in the worker's set, and the worker waits for both. The other way round (libuv polls the worker's set) each
+// turn costs a second epoll_wait, and each event two wake-up chains in the kernel.
 //
 // LIFE OF A BATCH. A read yields many pipelined commands. They are parsed ahead, a window at a time, and
 // for each the key's hash is computed and its bucket prefetched; then the entries are prefetched; then
@@ -38,6 +40,9 @@ namespace sherd::net {
 inline constexpr size_t kReadBytes = 64 * 1024;
 /// Replies of a batch are built in a block of this size; a batch with more goes on in blocks of its own.
 inline constexpr size_t kScratchBytes = 64 * 1024;
+/// Replies of up to this size wait for the end of the round, those of this many connections at most.
+inline constexpr size_t kDeferredBytesMax = 256;
+inline constexpr size_t kDeferredMax = 32;
 
 /// A command for the control plane (TypeScript), waiting for its reply.
 struct ControlCall {
@@ -77,7 +82,7 @@ class Worker final : public engine::WorkerPort {
   engine::WorkerId index() const override { return index_; }
   engine::ThreadState& thread() { return thread_; }
   int64_t now_ms() const { return now_ms_; }
-  /// What libuv polls for reading.
+  /// Readable when RunOnce() has something to do.
   int epoll_fd() const { return epoll_fd_; }
 
   using ControlCallback = std::function<void(ControlCall&&)>;
@@ -88,8 +93,13 @@ class Worker final : public engine::WorkerPort {
   /// Closes all connections and stops serving.
   void Stop();
 
-  /// Serves whatever is ready. Returns when nothing is left or its turn is over.
+  /// Serves whatever is ready, without waiting. Returns when nothing is left or its turn is over.
   void RunOnce();
+  /// Serves, and waits for more, until the outer loop has something to do or `wait_ms` are over (0: only what
+  /// is there now; -1: no end). The caller must come again before it sleeps.
+  void RunUntil(int wait_ms);
+  /// The descriptor that becomes readable when the loop around this one has something to do.
+  void WatchOuterLoop(int fd);
   /// Timer duty, hz times a second: expiry, deferred frees, time-outs, output limits, left shards.
   void Cron();
 
@@ -160,6 +170,8 @@ class Worker final : public engine::WorkerPort {
   };
 
   // ---- Events (worker.cc) ----
+  void BeginTurn();
+  bool Round(int sleep_ms);
   void HandleEvents(const epoll_event* events, int count);
   void HandleFrame(engine::WorkerId from, const ring::Frame& frame);
   bool HasWork();
@@ -194,6 +206,8 @@ class Worker final : public engine::WorkerPort {
   void PauseAccepting(Listener* listener);
   void Flush(Connection* connection);
   void FlushAnswered();
+  void SendSoon(Connection* connection);
+  void SendDeferred();
   void Close(Connection* connection);
   const engine::OutputLimit& OutputLimitOf(const Connection& connection) const;
   bool IsOverOutputLimit(Connection* connection);
@@ -306,6 +320,7 @@ class Worker final : public engine::WorkerPort {
   int epoll_fd_ = -1;
   bool is_running_ = false;
   bool is_in_turn_ = false;
+  bool must_leave_ = false;  // the outer loop has something to do
   ControlCallback on_control_;
   LogCallback on_log_;
   std::vector<std::pair<const char*, std::string>> log_lines_;
@@ -360,6 +375,8 @@ class Worker final : public engine::WorkerPort {
   // The batch under way.
   std::unique_ptr<char[]> read_buffer_;
   std::unique_ptr<char[]> scratch_;
+  size_t scratch_used_ = 0;                 // its front, by the outputs of deferred_
+  std::vector<Connection*> deferred_;       // have small replies to be sent at the end of the round
   std::vector<std::string_view> args_;
   std::vector<ParsedCommand> window_;
   std::vector<engine::Key> keys_;

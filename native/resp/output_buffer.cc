@@ -14,9 +14,10 @@ struct BlockHeader {
   size_t capacity;
 };
 
-// A first block holds a handful of small replies; blocks then grow with what is pending, so that a
-// slow reader's backlog costs few allocations, up to a size that is still easy to find room for.
-constexpr size_t kBlockBytesMin = 512;
+// A first block holds a batch of small replies or messages, which then leave in one piece; blocks grow with
+// what is pending, so that a slow reader's backlog costs few allocations, up to a size that is still easy to
+// find room for.
+constexpr size_t kBlockBytesMin = 2048;
 constexpr size_t kBlockBytesMax = 64 * 1024;
 // Moving a block costs a segment in the chain and an iovec in the write: below this, copy instead.
 constexpr size_t kCopyBytesMax = 1024;
@@ -111,7 +112,7 @@ void OutputBuffer::OpenBlock(size_t capacity) {
 
 void OutputBuffer::Grow(size_t size) {
   CloseOpen();
-  const size_t usual = std::clamp(this->size(), kBlockBytesMin, kBlockBytesMax);
+  const size_t usual = std::clamp(2 * this->size(), kBlockBytesMin, kBlockBytesMax);
   OpenBlock(std::max(size, usual));
 }
 
@@ -136,6 +137,15 @@ void OutputBuffer::AttachScratch(char* scratch, size_t capacity) {
   scratch_ = scratch;
   scratch_capacity_ = capacity;
   Restart();
+}
+
+size_t OutputBuffer::TrimScratch() {
+  if (scratch_ == nullptr) return 0;
+  if (InScratch(cursor_) && open_owned_ == nullptr) {
+    limit_ = cursor_;
+    scratch_capacity_ = static_cast<size_t>(cursor_ - scratch_);
+  }
+  return scratch_capacity_;
 }
 
 void OutputBuffer::DetachScratch() {

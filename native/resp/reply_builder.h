@@ -67,6 +67,10 @@ class OutputBuffer {
   /// must call DetachScratch() before it uses the block for anything else.
   void AttachScratch(char* scratch, size_t capacity);
 
+  /// Gives back what of the scratch block is not used: from now on bytes that do not fit go elsewhere. Returns
+  /// how many bytes of it stay on loan.
+  size_t TrimScratch();
+
   /// Ends the loan: bytes still in the scratch block are copied to blocks of our own.
   void DetachScratch();
 
