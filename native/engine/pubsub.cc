@@ -190,20 +190,35 @@ size_t PubSub::Publish(TopicKind kind, std::string_view channel, std::string_vie
 
 namespace {
 
-/// The same bytes to every listener: `first` with the protocol's mark in front, then `second`.
-void FanOut(const Topic& topic, std::string_view first, std::string_view second, Publication* publication,
-            WorkerPort& port) {
+/// The same bytes to every listener, written once per protocol: `first` with the protocol's mark in front,
+/// then `second`.
+void FanOut(const Topic& topic, std::string_view first, std::string_view second, WorkerPort& port) {
+  std::string_view frames[2];  // RESP2, RESP3
+  for (Session* session : topic.sessions) {
+    if (session->close_after_reply) continue;
+    const int resp = session->resp;
+    std::string_view& frame = frames[resp == 3 ? 1 : 0];
+    if (frame.empty()) {
+      char* place = port.TurnMemory(resp, first.size() + second.size());
+      std::memcpy(place, first.data(), first.size());
+      if (!second.empty()) std::memcpy(place + first.size(), second.data(), second.size());
+      if (resp == 3) *place = '>';
+      frame = {place, first.size() + second.size()};
+    }
+    port.PushTurnBytes(session, frame);
+  }
+}
+
+/// The same for a long message: the head is copied, the rest referred to.
+void FanOutLong(const Topic& topic, std::string_view head, Publication* publication, WorkerPort& port) {
   for (Session* session : topic.sessions) {
     if (session->close_after_reply) continue;
     resp::OutputBuffer* out = port.OutputOf(session);
-    const bool is_shared = publication->is_long();
-    const size_t size = first.size() + (is_shared ? 0 : second.size());
-    char* place = out->Reserve(size);
-    std::memcpy(place, first.data(), first.size());
-    if (!is_shared && !second.empty()) std::memcpy(place + first.size(), second.data(), second.size());
+    char* place = out->Reserve(head.size());
+    std::memcpy(place, head.data(), head.size());
     if (session->resp == 3) *place = '>';
-    out->Commit(size);
-    if (is_shared) out->AppendShared(second, publication);
+    out->Commit(head.size());
+    out->AppendShared(publication->frame().tail(), publication);
     port.EndPush(session);
   }
 }
@@ -216,16 +231,18 @@ void PubSub::Deliver(Publication* publication, bool to_channel, WorkerPort& port
   if (to_channel) {
     const Topics& topics = home.topics[static_cast<size_t>(publication->kind())];
     const auto found = topics.find({publication->channel(), publication->channel_hash()});
-    if (found != topics.end()) {
-      const bool is_long = publication->is_long();
-      FanOut(*found->second, is_long ? frame.head() : frame.all(), is_long ? frame.tail() : std::string_view(),
-             publication, port);
-    }
+    if (found != topics.end() && publication->is_long()) FanOutLong(*found->second, frame.head(), publication, port);
+    if (found != topics.end() && !publication->is_long()) FanOut(*found->second, frame.all(), {}, port);
   }
   const Topics& patterns = home.topics[static_cast<size_t>(TopicKind::kPattern)];
   for (const Publication::PatternHead& head : publication->patterns()) {
     const auto found = patterns.find(head.pattern);
-    if (found != patterns.end()) FanOut(*found->second, head.head, frame.tail(), publication, port);
+    if (found == patterns.end()) continue;
+    if (publication->is_long()) {
+      FanOutLong(*found->second, head.head, publication, port);
+    } else {
+      FanOut(*found->second, head.head, frame.tail(), port);
+    }
   }
 }
 

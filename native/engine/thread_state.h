@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ring/inbox.h"
@@ -41,6 +42,11 @@ class WorkerPort {
   /// To be called when a message has been appended to OutputOf(): output limits are checked, and the
   /// connection is closed (a little later) if they are passed.
   virtual void EndPush(Session* session) = 0;
+  /// Memory for bytes that go to several sessions, as it is until the end of the turn. What is taken one
+  /// after the other for the same protocol lies one behind the other, as far as possible.
+  virtual char* TurnMemory(int resp, size_t size) = 0;
+  /// Appends bytes in TurnMemory to what is sent to a session, as OutputOf() and EndPush() would.
+  virtual void PushTurnBytes(Session* session, std::string_view bytes) = 0;
   /// Delivers what is in the worker's inbox now. Not from within Message::Deliver.
   virtual void Drain() = 0;
   virtual WorkerId index() const = 0;

@@ -387,6 +387,18 @@ void Worker::EndPush(engine::Session* session) {
   }
 }
 
+void Worker::PushTurnBytes(engine::Session* session, std::string_view bytes) {
+  Connection* connection = reinterpret_cast<Connection*>(session);
+  if (connection->state == ConnectionState::kClosing) return;
+  if (session->holds_pushes || !connection->writable) {
+    // It will not be sent this turn: copied at once.
+    OutputOf(session)->Append(bytes);
+  } else {
+    connection->output.AppendBorrowed(bytes);
+  }
+  EndPush(session);
+}
+
 void Worker::FlushPushed() {
   std::vector<Connection*> connections;
   connections.swap(to_close_);
@@ -398,7 +410,10 @@ void Worker::FlushPushed() {
   for (Connection* connection : connections) {
     connection->in_flush_list = false;
     Flush(connection);
+    connection->output.OwnBorrowed();
   }
+  // Nobody refers to them any more: whoever does stands in the list.
+  for (TurnLog& log : turn_logs_) log.Clear();
 }
 
 void Worker::DeliverControlReplies() {

@@ -33,6 +33,7 @@
 #include "engine/tracking.h"
 #include "net/connection.h"
 #include "net/server.h"
+#include "net/turn_log.h"
 
 namespace sherd::net {
 
@@ -146,6 +147,8 @@ class Worker final : public engine::WorkerPort {
   engine::Session* FindSession(uint64_t client_id) override;
   resp::OutputBuffer* OutputOf(engine::Session* session) override;
   void EndPush(engine::Session* session) override;
+  char* TurnMemory(int resp, size_t size) override { return turn_logs_[resp == 3 ? 1 : 0].Take(size); }
+  void PushTurnBytes(engine::Session* session, std::string_view bytes) override;
   /// Another worker has found that the clients hold too much memory, and that the largest are here.
   void EvictLater();
   void Drain() override { DrainInboxOnce(); }
@@ -342,6 +345,7 @@ class Worker final : public engine::WorkerPort {
   std::vector<Connection*> dead_;             // closed, freed at the end of the turn
   std::vector<Connection*> to_resume_;        // answered, to be served again
   std::vector<Connection*> to_flush_;         // have got messages
+  TurnLog turn_logs_[2];                      // messages to many, by protocol, until FlushPushed
   std::vector<Connection*> to_close_;         // have got too many
   // Messages to connections whose reply is not complete (Session::holds_pushes).
   std::unordered_map<const Connection*, resp::OutputBuffer> held_pushes_;

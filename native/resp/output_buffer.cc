@@ -21,6 +21,8 @@ constexpr size_t kBlockBytesMin = 2048;
 constexpr size_t kBlockBytesMax = 64 * 1024;
 // Moving a block costs a segment in the chain and an iovec in the write: below this, copy instead.
 constexpr size_t kCopyBytesMax = 1024;
+// Borrowed bytes that are fewer than this and stand alone behind others are copied.
+constexpr size_t kBorrowBytesMin = 256;
 // Consumed segments are cut off the front of the vector when they are this many and the majority.
 constexpr size_t kDeadSegmentsMax = 64;
 // The vector of an empty buffer gives its memory back above this.
@@ -122,6 +124,7 @@ void OutputBuffer::Restart() {
   while (first_ < segments_.size()) ReleaseSegment(segments_[first_++]);
   segments_.clear();
   first_ = 0;
+  has_borrowed_ = false;
   if (segments_.capacity() > kKeptSegmentsMax) segments_ = std::vector<Segment>();
   if (open_owned_ != nullptr) FreeBlock(open_owned_);
   open_owned_ = nullptr;
@@ -184,6 +187,51 @@ void OutputBuffer::AppendShared(std::string_view bytes, SharedBlock* block) {
   memory_ += bytes.size();
 }
 
+void OutputBuffer::AppendBorrowed(std::string_view bytes) {
+  if (bytes.empty()) return;
+  if (cursor_ == open_begin_ && segments_.size() > first_) {
+    Segment& last = segments_.back();
+    if (last.block_bytes == kBorrowed && last.data + last.size == bytes.data()) {
+      last.size += bytes.size();
+      sealed_size_ += bytes.size();
+      return;
+    }
+  }
+  if (bytes.size() < kBorrowBytesMin && !empty()) return Append(bytes);
+  Seal();
+  segments_.push_back({bytes.data(), bytes.size(), kBorrowed, nullptr, nullptr});
+  sealed_size_ += bytes.size();
+  has_borrowed_ = true;
+}
+
+void OutputBuffer::OwnBorrowed() {
+  if (!has_borrowed_) return;
+  has_borrowed_ = false;
+  for (size_t i = first_; i < segments_.size();) {
+    size_t end = i;
+    size_t size = 0;
+    while (end < segments_.size() && segments_[end].block_bytes == kBorrowed) size += segments_[end++].size;
+    if (end == i) {
+      i++;
+      continue;
+    }
+    // The whole run becomes one piece; what is left of the others is empty.
+    auto* block = static_cast<char*>(std::malloc(sizeof(BlockHeader) + size));
+    CHECK_MSG(block != nullptr, "out of memory");
+    const BlockHeader header{size};
+    std::memcpy(block, &header, sizeof(header));
+    memory_ += size;
+    char* at = BlockBegin(block);
+    for (size_t piece = i; piece < end; piece++) {
+      std::memcpy(at, segments_[piece].data, segments_[piece].size);
+      at += segments_[piece].size;
+      segments_[piece] = {at, 0, 0, nullptr, nullptr};
+    }
+    segments_[i] = {BlockBegin(block), size, 0, block, nullptr};
+    i = end;
+  }
+}
+
 size_t OutputBuffer::SetPieceAside(size_t capacity) {
   Reserve(capacity);
   Seal();
@@ -204,6 +252,7 @@ void OutputBuffer::FillPiece(size_t piece, std::string_view bytes) {
 
 void OutputBuffer::AppendBuffer(OutputBuffer& other) {
   CHECK(this != &other);
+  CHECK(!other.has_borrowed_);
   other.CloseOpen();
   const bool is_small = other.sealed_size_ <= kCopyBytesMax;
   for (size_t i = other.first_; i < other.segments_.size(); i++) {

@@ -14,6 +14,10 @@
 //   [scratch piece] [ref to 10 MB value] [block A, piece]  [block A or B: filled | free]
 //                                                           open_begin_  cursor_  limit_
 //
+// Bytes that go to many connections at once (messages to subscribers) are borrowed: they lie in memory of
+// the I/O worker until the end of its turn, and whatever a socket has not taken by then is copied
+// (OwnBorrowed). Borrowed bytes that continue each other are one segment.
+//
 // A block may be cut into several pieces (a reference stands between them). Only the last piece of
 // a block owns it; since bytes leave in order, the block is freed when its last piece has gone.
 //
@@ -52,7 +56,7 @@ class OutputBuffer {
   struct Segment {
     const char* data;
     size_t size;
-    size_t block_bytes;  // what `block` was counted with in memory(), 0 without one
+    size_t block_bytes;  // what `block` was counted with in memory(), 0 without one, kBorrowed
     char* owned;  // start of a heap block that we free, or nullptr (scratch, shared, a piece)
     SharedBlock* block;  // non-null: referenced value, Unref when the segment goes
   };
@@ -102,13 +106,20 @@ class OutputBuffer {
   /// Appends a reference to `bytes`, which lie in `block`. Takes one reference of its own.
   void AppendShared(std::string_view bytes, SharedBlock* block);
 
-  /// Moves all of `other`'s bytes behind ours without copying them (scratch bytes are copied).
+  /// Appends bytes that stay where and as they are until OwnBorrowed() or the end of this buffer. Short
+  /// ones that do not continue the last borrowed bytes are copied instead: a piece costs more than that.
+  void AppendBorrowed(std::string_view bytes);
+  /// Ends all borrowing: what is left of borrowed bytes is copied.
+  void OwnBorrowed();
+
+  /// Moves all of `other`'s bytes behind ours without copying them (scratch bytes are copied). `other` may
+  /// not have borrowed any.
   void AppendBuffer(OutputBuffer& other);
 
   bool empty() const { return size() == 0; }
   /// Bytes not yet consumed.
   size_t size() const { return sealed_size_ + static_cast<size_t>(cursor_ - open_begin_); }
-  /// Heap bytes held (for output limits): owned blocks and referenced bytes, not scratch.
+  /// Heap bytes held (for output limits): owned blocks and referenced bytes, neither scratch nor borrowed.
   size_t memory() const { return memory_; }
 
   /// Into how many pieces the bytes are cut.
@@ -142,6 +153,8 @@ class OutputBuffer {
   void PushSegment(const char* data, size_t size, char* owned, SharedBlock* block);
   bool InScratch(const char* data) const;
 
+  static constexpr size_t kBorrowed = ~size_t{0};  // Segment::block_bytes of borrowed bytes
+
   // The open segment: [open_begin_, cursor_) is filled, [cursor_, limit_) is free.
   char* open_begin_ = nullptr;
   char* cursor_ = nullptr;
@@ -153,6 +166,7 @@ class OutputBuffer {
   size_t memory_ = 0;
   std::vector<Segment> segments_;  // sealed segments, oldest first
   size_t first_ = 0;               // index of the first sealed segment not yet consumed
+  bool has_borrowed_ = false;      // some segment may be borrowed
 };
 
 /// Shapes of every RESP reply. All sizes are element counts; maps count pairs.

@@ -149,6 +149,27 @@ TEST(output_buffer_borrows_scratch) {
   EXPECT_TRUE(buffer.empty());
 }
 
+TEST(output_buffer_borrows_what_goes_to_many) {
+  std::string log = std::string(300, 'a') + std::string(300, 'b') + "short";
+  OutputBuffer buffer;
+  buffer.AppendBorrowed(std::string_view(log).substr(0, 300));
+  buffer.AppendBorrowed(std::string_view(log).substr(300, 300));
+  EXPECT_EQ(buffer.memory(), size_t{0});
+  std::string_view pieces[4];
+  EXPECT_EQ(buffer.Peek(pieces, 4), size_t{1});  // they continue each other
+  EXPECT_TRUE(pieces[0].data() == log.data() && pieces[0].size() == 600);
+  buffer.Append("own");
+  buffer.AppendBorrowed(std::string_view(log).substr(600));  // too short to stand alone
+  buffer.Consume(100);
+  const std::string expected = log.substr(100, 500) + "ownshort";
+  EXPECT_EQ(Content(buffer), expected);
+  buffer.OwnBorrowed();
+  std::fill(log.begin(), log.end(), '?');
+  EXPECT_EQ(Content(buffer), expected);
+  buffer.Consume(buffer.size());
+  EXPECT_EQ(buffer.memory(), size_t{0});
+}
+
 // A piece set aside, filled when more has been written behind it. Returns what was appended.
 std::string AppendAroundPiece(Random& random, OutputBuffer* buffer) {
   const size_t piece = buffer->SetPieceAside(1 + random.Below(30));
@@ -173,6 +194,13 @@ TEST(output_buffer_behaves_like_a_string) {
     OutputBuffer buffers[2];
     std::string models[2];
     bool has_scratch[2] = {};
+    std::string logs[2] = {std::string(20'000, '-'), std::string(20'000, '-')};
+    size_t log_sizes[2] = {};
+    const auto own_borrowed = [&](size_t which) {
+      buffers[which].OwnBorrowed();
+      std::fill(logs[which].begin(), logs[which].end(), '?');
+      log_sizes[which] = 0;
+    };
     struct {
       OutputBuffer::Mark mark;
       size_t size;
@@ -181,7 +209,7 @@ TEST(output_buffer_behaves_like_a_string) {
     for (int step = 0; step < 100; step++) {
       const size_t i = random.Below(2);
       OutputBuffer& buffer = buffers[i];
-      switch (random.Below(11)) {
+      switch (random.Below(13)) {
         case 0:
         case 1:
         case 2: {
@@ -206,6 +234,7 @@ TEST(output_buffer_behaves_like_a_string) {
           break;
         }
         case 6:
+          own_borrowed(1 - i);
           buffer.AppendBuffer(buffers[1 - i]);
           models[i] += models[1 - i];
           models[1 - i].clear();
@@ -223,6 +252,17 @@ TEST(output_buffer_behaves_like_a_string) {
           }
           break;
         case 9: models[i] += AppendAroundPiece(random, &buffer); break;
+        case 10: {
+          const size_t size = random.Below(random.OneIn(3) ? 1000 : 300);
+          if (log_sizes[i] + size > logs[i].size()) own_borrowed(i);
+          char* place = logs[i].data() + log_sizes[i];
+          log_sizes[i] += size;
+          std::fill(place, place + size, static_cast<char>('A' + step % 26));
+          buffer.AppendBorrowed({place, size});
+          models[i].append(place, size);
+          break;
+        }
+        case 11: own_borrowed(i); break;
         case 8: marks[i] = {buffer.GetMark(), models[i].size(), true}; break;
         default:
           if (!marks[i].is_valid) break;
