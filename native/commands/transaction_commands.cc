@@ -92,11 +92,12 @@ void CmdExec(CommandContext& ctx) {
   for (const Transaction::Command& command : transaction.commands()) {
     if (command.runs == Runs::kControl) {
       CHECK(ctx.transaction_holes != nullptr);
-      ctx.transaction_holes->push_back(ctx.reply.out()->size());
+      ctx.transaction_holes->push_back({ctx.reply.out()->size(), ctx.reply.resp()});
       if (__builtin_expect(ctx.engine.monitors.any(), 0) && ctx.sender != nullptr) {
         // Shown in its place, though it is answered later.
         transaction.Load(command, &args, &keys);
-        ctx.engine.monitors.Show(*command.spec, *ctx.sender, ctx.session->db, args);
+        const int db = ctx.session == nullptr ? ctx.db : ctx.session->db;
+        ctx.engine.monitors.Show(*command.spec, *ctx.sender, db, args);
       }
       continue;
     }

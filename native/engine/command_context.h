@@ -57,6 +57,12 @@ struct BlockRequest {
   std::vector<std::pair<size_t, std::string>> rewrites;
 };
 
+/// Where in the reply of an EXEC the reply of a control command belongs, and in which protocol.
+struct TransactionHole {
+  size_t offset;
+  int resp;
+};
+
 class CommandContext {
  public:
   CommandContext(Engine& engine_in, resp::ReplyBuilder& reply_in) : engine(engine_in), reply(reply_in) {}
@@ -82,7 +88,7 @@ class CommandContext {
   // SetString may take the block over instead of copying it, and then sets the place to null.
   LargeString** large_argument = nullptr;
   Transaction* transaction = nullptr;  // WATCH, EXEC, DISCARD and UNWATCH only: the connection's
-  std::vector<size_t>* transaction_holes = nullptr;  // EXEC: where in the reply those of control commands belong
+  std::vector<TransactionHole>* transaction_holes = nullptr;  // EXEC: for the replies of control commands
   BlockRequest* block = nullptr;       // null: the command may not wait (within EXEC)
   bool is_retry = false;               // a command that waited is tried again
 

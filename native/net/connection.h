@@ -23,6 +23,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/command_context.h"
 #include "engine/entry.h"
 #include "engine/session.h"
 #include "resp/reply_builder.h"
@@ -66,7 +67,7 @@ struct QueuedRequest;
 /// The reply of an EXEC with holes for the replies of its control commands, which are asked one by one.
 struct HoleFilling {
   std::string reply;
-  std::vector<size_t> holes;         // offsets in `reply`
+  std::vector<engine::TransactionHole> holes;
   std::vector<std::string> answers;  // so far
   size_t shown_max = SIZE_MAX;       // answers behind these, and all behind them, are not sent
 };

@@ -62,7 +62,7 @@ struct QueuedRequest final : shard::Request, engine::Waiter, engine::Message {
   engine::Transaction* transaction = nullptr;  // the connection's, for commands of transactions
   engine::Session* session = nullptr;          // when it runs on its origin only
   std::vector<std::unique_ptr<std::string>> rewritten;  // arguments replaced when it began to wait
-  std::vector<size_t> holes;                  // see CommandContext::transaction_holes
+  std::vector<engine::TransactionHole> holes;  // see CommandContext::transaction_holes
   std::unique_ptr<engine::WatchSet> watches;  // kUnwatch
   const CommandSpec* spec = nullptr;
   engine::Handler handler = nullptr;

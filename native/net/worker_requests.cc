@@ -428,6 +428,8 @@ void Worker::CallNextControl(Connection* connection) {
     transaction.Load(command, &args, &keys);
     const bool skip_answer = connection->skip_answer;
     CallControl(connection, command.spec, args);
+    // HELLO may have changed it since.
+    control_calls_.back().resp = connection->filling->holes[connection->filling->answers.size()].resp;
     connection->skip_answer = skip_answer;
     return;
   }
@@ -446,9 +448,10 @@ void Worker::FillHole(Connection* connection, std::string&& answer) {
   if (!connection->skip_answer) {
     size_t from = 0;
     for (size_t i = 0; i < filling.holes.size() && i < filling.shown_max; i++) {
-      connection->output.Append(std::string_view(filling.reply).substr(from, filling.holes[i] - from));
+      const size_t offset = filling.holes[i].offset;
+      connection->output.Append(std::string_view(filling.reply).substr(from, offset - from));
       connection->output.Append(filling.answers[i]);
-      from = filling.holes[i];
+      from = offset;
     }
     if (!is_cut) {
       connection->output.Append(std::string_view(filling.reply).substr(from));
