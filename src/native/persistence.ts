@@ -55,6 +55,8 @@ export interface LoadRdbRequest {
   verifiesChecksum: boolean;
   /** Offset in the file at which the RDB begins; 0 but for files with something in front. */
   offset?: bigint;
+  /** Keys that exist are replaced (DEBUG RELOAD MERGE); without it one that exists is an error. */
+  replacesKeys?: boolean;
 }
 
 export interface LoadResult {
