@@ -45,6 +45,9 @@ const FINAL_SAVES_MAX = 3;
 const ENDING_REFUSAL = 'ERR The server is shutting down';
 export const LOADING_ERROR = 'LOADING Redis is loading the dataset in memory';
 
+/** How preparing a shutdown has ended. */
+export type ShutdownOutcome = 'ready' | 'refused' | 'aborted';
+
 type Phase = 'new' | 'loading' | 'serving' | 'reloading' | 'ending';
 
 export class Persistence {
@@ -58,6 +61,7 @@ export class Persistence {
   /** CONFIG SET appendonly yes that waits for a snapshot to end. */
   private isSwitchOnScheduled = false;
   private hasExited = false;
+  private isShutdownAborted = false;
   private retriedAtMs = 0;
 
   constructor(private readonly parts: PersistenceParts) {
@@ -312,33 +316,42 @@ export class Persistence {
 
   // ---- The end ----
 
-  /** Before the workers stop. Returns false, and goes on as before, when the server may not end. */
-  async prepareShutdown({ saves, isForced }: ShutdownWish): Promise<boolean> {
+  /** Before the workers stop. When the server may not end, or the shutdown was aborted, all goes on as before. */
+  async prepareShutdown({ saves, isForced }: ShutdownWish): Promise<ShutdownOutcome> {
     const { addon, engine, log } = this.parts;
     // What is being loaded is in its files.
-    if (this.phase !== 'serving') return true;
+    if (this.phase !== 'serving') return 'ready';
     if (this.aof.state.mode === 'waiting') {
       if (!isForced) {
         log('warning', "Writing initial AOF, can't exit.");
-        return false;
+        return 'refused';
       }
       log('warning', 'Writing initial AOF. Exit anyway.');
     }
     this.phase = 'ending';
+    this.isShutdownAborted = false;
     this.snapshots.slot.close();
     addon.refuseWrites(engine, ENDING_REFUSAL);
     await this.endBackground();
     await this.syncJournal();
     const isSaving = saves ?? this.rdb.state.options.savePoints.length > 0;
     const isSaved = !isSaving || (await this.finalSave());
-    if (isSaved || isForced) {
+    if (!this.isShutdownAborted && (isSaved || isForced)) {
       if (!isSaved) log('warning', 'Error trying to save the DB. Exit anyway.');
-      return true;
+      return 'ready';
     }
-    log('warning', "Error trying to save the DB, can't exit.");
+    log('warning', this.isShutdownAborted ? 'Shutdown manually aborted.' : "Error trying to save the DB, can't exit.");
     addon.refuseWrites(engine, this.rdb.state.refusal);
     this.phase = 'serving';
-    return false;
+    return this.isShutdownAborted ? 'aborted' : 'refused';
+  }
+
+  /** SHUTDOWN ABORT: false when there is no shutdown, or none that can be called off any more. */
+  abortShutdown(): boolean {
+    if (this.phase !== 'ending') return false;
+    this.isShutdownAborted = true;
+    this.rdb.cancelSnapshot();
+    return true;
   }
 
   private async endBackground(): Promise<void> {
@@ -367,7 +380,7 @@ export class Persistence {
     log('notice', 'Saving the final RDB snapshot before exiting.');
     for (let count = 0; count < FINAL_SAVES_MAX; count++) {
       const before = dirty();
-      if (!(await this.rdb.save(this.place()))) return false;
+      if (this.isShutdownAborted || !(await this.rdb.save(this.place()))) return false;
       if (dirty() === before) break;
     }
     return true;

@@ -82,13 +82,17 @@ export class RdbExecutor {
     }
   }
 
+  /** The one that runs, if there is one: its save fails. */
+  cancelSnapshot(): void {
+    if (this.order !== undefined) this.snapshots.cancel(this.order);
+  }
+
   private tell(action: RdbAction): void {
     const { addon, engine, log } = this.parts;
     if (action.do === 'log') log(action.level, action.text);
     else if (action.do === 'refuse-writes') addon.refuseWrites(engine, action.text);
-    else if (action.do === 'cancel-snapshot') {
-      if (this.order !== undefined) this.snapshots.cancel(this.order);
-    } else if (action.do === 'answer') {
+    else if (action.do === 'cancel-snapshot') this.cancelSnapshot();
+    else if (action.do === 'answer') {
       const asker = assertPresent(this.askers.get(action.token), `somebody who waits for SAVE ${action.token}`);
       this.askers.delete(action.token);
       asker(action.isOk);
