@@ -21,7 +21,8 @@
  *
  * Invariants:
  * 1. One save at a time; none is begun while the AOF is being rewritten, but SAVE, which waits for its turn.
- * 2. A save point that is due is saved at the next tick, but for 5 s behind a failure, as Redis.
+ * 2. A save point that is due is saved at the next tick, but for 5 s behind a failure, as Redis. Unlike there, a save
+ *    is due as well while writes are refused, so that they are let pass again without anybody's help.
  * 3. Every SAVE is answered once. A temporary file is unlinked, or remembered until it is.
  *
  * Pure: no clock, no file. Main thread only by custom; the state is plain data.
@@ -304,7 +305,9 @@ function tick(state: RdbState, event: RdbEvent & { type: 'tick' }, nowMs: number
   const due = state.options.savePoints.find(
     (point) => changes >= point.changes && nowSec - state.lastSaveSec > point.seconds,
   );
-  if (due === undefined && !state.isScheduled) return quiet(state);
+  // While writes are refused there may be no change that a save point could wait for; only a save lets them pass.
+  const isHealing = state.refusal !== '';
+  if (due === undefined && !state.isScheduled && !isHealing) return quiet(state);
   const notes = due === undefined ? [] : [notice(`${due.changes} changes in ${due.seconds} seconds. Saving...`)];
   const next = { ...state, isScheduled: due === undefined ? false : state.isScheduled };
   return begin(next, { isForeground: false, tokens: [], dirty, place, notes }, nowMs);
