@@ -168,7 +168,7 @@ export class Persistence {
 
   // ---- Commands ----
 
-  /** SAVE. Returns an error text, '' for one that says nothing. */
+  /** SAVE. Returns an error text; '' when the disk has failed, of which Redis tells the log alone. */
   async save(): Promise<string | undefined> {
     if (isSavingInBackground(this.rdb.state)) return 'Background save already in progress';
     return (await this.rdb.save(this.place())) ? undefined : '';
@@ -268,7 +268,7 @@ export class Persistence {
     const { directory, filename } = this.place();
     const path = `${directory}/${filename}`;
     return this.whileRefusing(async () => {
-      if (saves && !(await this.rdb.save({ directory, filename }))) return 'ERR ';
+      if (saves && !(await this.rdb.save({ directory, filename }))) return 'ERR';
       try {
         addon.setLoading(engine, true, (await files.size(path)) ?? 0n);
         if (flushes) await addon.emptyDataset(engine);

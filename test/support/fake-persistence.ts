@@ -128,6 +128,8 @@ export class FakePersistence implements PersistenceAddon {
   policy = '';
   readonly requests: SnapshotRequest[] = [];
   snapshotsRunning = 0;
+  /** Loading begins when this has been settled. */
+  loadGate: Promise<void> = Promise.resolve();
   /** Snapshots end only when this is called; undefined: by themselves. */
   waitsForEnd = false;
   private endSnapshot: (() => void) | undefined;
@@ -232,6 +234,7 @@ export class FakePersistence implements PersistenceAddon {
   }
 
   async loadRdb(_engine: number, { path }: LoadRdbRequest): Promise<LoadResult> {
+    await this.loadGate;
     await later();
     const match = /^RDB (\d+)\n$/.exec(this.files.content.get(path) ?? '');
     if (match === null) throw new Error(`Wrong signature trying to load DB from file ${path}`);
@@ -323,4 +326,26 @@ export class FakePersistence implements PersistenceAddon {
   refuseWrites(_engine: number, error: string): void {
     this.refusal = error;
   }
+}
+
+/** A fake as the functions of an addon, for objects that are put together with spreads. */
+export function surfaceOf(fake: FakePersistence): PersistenceAddon {
+  return {
+    snapshot: (...args) => fake.snapshot(...args),
+    cancelSnapshot: () => fake.cancelSnapshot(),
+    snapshotProgress: () => fake.snapshotProgress(),
+    setLoading: (engine, isLoading) => fake.setLoading(engine, isLoading),
+    loadRdb: (...args) => fake.loadRdb(...args),
+    loadAof: (...args) => fake.loadAof(...args),
+    loadProgress: () => fake.loadProgress(),
+    emptyDataset: () => fake.emptyDataset(),
+    openJournal: (...args) => fake.openJournal(...args),
+    resumeJournal: () => fake.resumeJournal(),
+    syncJournal: () => fake.syncJournal(),
+    closeJournal: () => fake.closeJournal(),
+    journalStatus: () => fake.journalStatus(),
+    setJournalPolicy: (...args) => fake.setJournalPolicy(...args),
+    holdJournalSync: (...args) => fake.holdJournalSync(...args),
+    refuseWrites: (...args) => fake.refuseWrites(...args),
+  };
 }

@@ -21,7 +21,8 @@ const told = ({ isError, text }: CommandReply): Reply => (isError ? errorReply(t
 
 async function saveHandler(persistence: Persistence): Promise<Reply> {
   const error = await persistence.save();
-  return error === undefined ? reply.ok() : errorReply(error);
+  if (error === undefined) return reply.ok();
+  return error === '' ? reply.error('ERR') : errorReply(error);
 }
 
 function bgsaveHandler(persistence: Persistence, call: ControlCall): Reply {
