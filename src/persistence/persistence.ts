@@ -277,6 +277,8 @@ export class Persistence {
         log('warning', failureReason(error));
         return 'ERR Error trying to load the RDB dump, check server logs.';
       }
+      // Emptying and loading are no changes.
+      if (saves) this.rdb.send({ type: 'loaded', dirty: this.parts.dirty() });
       log('warning', 'DB reloaded by DEBUG RELOAD');
       return undefined;
     });

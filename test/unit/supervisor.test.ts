@@ -154,7 +154,8 @@ describe('supervisor of a server with files', () => {
     expect(await started).toBe(true);
     expect(native.isLoading).toBe(false);
     expect(native.effects).toBe(5);
-    expect(log.slice(-2)).toEqual(['DB loaded from disk: 0.000 seconds', 'Ready to accept connections tcp']);
+    expect(log.at(-2)).toMatch(/^DB loaded from disk: 0\.\d{3} seconds$/);
+    expect(log.at(-1)).toBe('Ready to accept connections tcp');
     await supervisor.end(0);
   });
 
