@@ -391,6 +391,8 @@ export class Persistence {
   /** Behind the workers' end: nobody writes any more. */
   async close(): Promise<void> {
     const { addon, engine, log } = this.parts;
+    // A load may take long, and there is no journal yet.
+    if (this.isLoading) return;
     await this.aof.drain();
     if (this.aof.state.journal === undefined) return;
     try {

@@ -235,6 +235,17 @@ describe('supervisor of a server with files', () => {
     expect(other.native.requests).toEqual([]);
   });
 
+  it('ends at once while it loads, and saves nothing', async () => {
+    const { native, supervisor } = born({ save: '3600 1' });
+    native.files.content.set('/data/dump.rdb', 'RDB 5\n');
+    native.loadGate = new Promise(() => undefined);
+    void supervisor.start();
+    await expect.poll(() => listens.length).toBe(2);
+    supervisor.onSignal('SIGTERM');
+    await expect.poll(() => exits).toEqual([0]);
+    expect(native.requests).toEqual([]);
+  });
+
   it('writes the journal out at the end', async () => {
     const { native, supervisor } = born({ appendonly: 'yes' });
     expect(await supervisor.start()).toBe(true);
