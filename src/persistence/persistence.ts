@@ -68,7 +68,10 @@ export class Persistence {
     const guarded: PersistenceParts = { ...parts, exit: (messages) => this.exit(messages) };
     this.snapshots = new Snapshots(guarded);
     this.loader = new DatasetLoader(guarded);
-    this.rdb = new RdbExecutor(guarded, this.snapshots);
+    this.rdb = new RdbExecutor(guarded, this.snapshots, (text) => {
+      // A last save that works is no reason to let writes pass behind it.
+      if (this.phase !== 'ending') parts.addon.refuseWrites(parts.engine, text);
+    });
     this.aof = new AofExecutor(guarded, this.snapshots, this.loader, parts.settings.text('dir'), (isOk) => {
       this.limit = afterRewrite(this.limit, isOk);
     });

@@ -19,6 +19,8 @@ export class RdbExecutor {
   constructor(
     private readonly parts: PersistenceParts,
     private readonly snapshots: Snapshots,
+    /** What writes are refused with has changed. */
+    private readonly refuseWrites: (text: string) => void,
   ) {
     const options = { savePoints: [], stopsWrites: true, processId: parts.processId };
     this.state = initialRdbState(options, parts.now());
@@ -88,9 +90,8 @@ export class RdbExecutor {
   }
 
   private tell(action: RdbAction): void {
-    const { addon, engine, log } = this.parts;
-    if (action.do === 'log') log(action.level, action.text);
-    else if (action.do === 'refuse-writes') addon.refuseWrites(engine, action.text);
+    if (action.do === 'log') this.parts.log(action.level, action.text);
+    else if (action.do === 'refuse-writes') this.refuseWrites(action.text);
     else if (action.do === 'cancel-snapshot') this.cancelSnapshot();
     else if (action.do === 'answer') {
       const asker = assertPresent(this.askers.get(action.token), `somebody who waits for SAVE ${action.token}`);

@@ -387,6 +387,18 @@ describe('shutdown', () => {
     expect(life.log).toContain('Error trying to save the DB. Exit anyway.');
   });
 
+  it('lets no write pass when the last save heals what has failed before', async () => {
+    const life = await born({ save: '3600 1' });
+    life.write(1);
+    files.fails = (operation) => (operation === 'snapshot-end' ? 'ENOSPC' : undefined);
+    life.persistence.bgsave(false);
+    await life.settle();
+    expect(life.native.refusal).toBe(SAVE_ERROR_REFUSAL);
+    files.fails = () => undefined;
+    expect(await life.persistence.prepareShutdown(wish)).toBe('ready');
+    expect(life.native.write()).toBe('ERR The server is shutting down');
+  });
+
   it('saves once more when a write was still on its way', async () => {
     const life = await born({ save: '3600 1' });
     life.native.waitsForEnd = true;
