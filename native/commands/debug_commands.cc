@@ -548,9 +548,13 @@ enum class Place {
   kKey,   // on the shard of args[2]
   kKeys,  // on the shards of args[2 …]
   kAllShards,
+  kControl,  // answered by the control plane, which reads and writes the files
 };
 
 void DebugHelp(CommandContext& ctx);
+
+/// Never called: the route leads past it.
+void DebugElsewhere(CommandContext&) { CHECK_MSG(false, "answered by the control plane"); }
 
 struct Subcommand {
   std::string_view name;
@@ -577,6 +581,8 @@ constexpr Subcommand kSubcommands[] = {
      "The same for a value that is a hash table."},
     {"listpack", 3, 3, Place::kKey, DebugListpackOf, "LISTPACK <key>",
      "Print the elements of a value that is one listpack to standard output."},
+    {"loadaof", 2, 2, Place::kControl, DebugElsewhere, "LOADAOF",
+     "Write out the journal, empty all databases and load the append-only file."},
     {"log", 3, 3, Place::kConnection, DebugLogLine, "LOG <message>", "Write <message> to the log."},
     {"object", 3, 4, Place::kKey, DebugObject, "OBJECT <key> [fast]", "How a key is stored."},
     {"panic", 2, 0, Place::kConnection, DebugPanic, "PANIC", "End the server as on a fatal error."},
@@ -592,6 +598,9 @@ constexpr Subcommand kSubcommands[] = {
     {"quicklist-packed-threshold", 3, 3, Place::kConnection, DebugPackedThreshold,
      "QUICKLIST-PACKED-THRESHOLD <size>",
      "From which size on list elements get a node of their own; 0: when they fit into no other."},
+    {"reload", 2, 0, Place::kControl, DebugElsewhere, "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
+     "Save the RDB file (not with NOSAVE), empty all databases (not with NOFLUSH), and load it; with "
+     "MERGE keys that exist are replaced."},
     {"replybuffer", 4, 0, Place::kConnection, DebugReplyBuffer,
      "REPLYBUFFER <PEAK-RESET-TIME <NEVER|RESET|time> | RESIZING <0|1>>",
      "Accepted; our reply buffers need no tuning."},
@@ -647,6 +656,7 @@ void RouteDebug(const engine::Engine&, std::span<const std::string_view> args,
   route->key_positions.clear();
   route->first_shard = 0;
   route->runs = place == Place::kAllShards ? Runs::kAllShards : Runs::kConnection;
+  if (place == Place::kControl) route->runs = Runs::kControl;
   if (place != Place::kKey && place != Place::kKeys) return;
   const size_t end = place == Place::kKey ? 3 : args.size();
   for (size_t i = 2; i < end; i++) route->key_positions.push_back(static_cast<uint32_t>(i));

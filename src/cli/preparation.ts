@@ -84,8 +84,6 @@ export function writePidFile(config: ConfigStore, logger: Logger): void {
 /** Every option that was set and does nothing is named: silence would be a promise. */
 export function warnUseless(config: ConfigStore, directives: Directives, logger: Logger): void {
   for (const row of OPTIONS) {
-    // Without snapshots `save ""` asks for exactly what happens.
-    if (row.name === 'save' && config.valueOf(row) === '') continue;
     if (row.notHonoured !== undefined && !config.isDefault(row)) logger.log('warning', uselessText(row));
   }
   if (directives.users.length > 0) {

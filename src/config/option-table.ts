@@ -25,15 +25,14 @@ interface Extra {
 }
 
 const ACL = 'access control lists do not exist yet';
-const AOF = 'the append-only file does not exist yet';
 const CLUSTER = 'cluster mode does not exist yet';
 const DEFRAG = 'active defragmentation does not exist yet';
 const EVICTION = 'eviction does not exist yet: the limit is not enforced';
+const LOADING = 'loading runs beside the workers, which always answer';
 const LATENCY = 'latency figures are not recorded yet';
 const MODULES = 'modules of Redis cannot be loaded';
 const NO_FORK = 'Sherd never forks';
 const OS = 'the operating system setting is not touched yet';
-const RDB = 'snapshots do not exist yet';
 const REPLICATION = 'replication does not exist yet';
 const SCRIPTING = 'scripts do not exist yet';
 const SLOWLOG = 'the slow log does not exist yet';
@@ -255,29 +254,29 @@ const OBSERVABILITY_OPTIONS: readonly OptionRow[] = [
 // ---- Durability ----
 
 const DURABILITY_OPTIONS: readonly OptionRow[] = [
-  parsed('save', true, special.parseSave, '3600 1 300 100 60 10000', { not: RDB }),
-  text('dbfilename', 'dump.rdb', { protected: true, not: RDB }, special.checkBaseName('dbfilename')),
-  bool('rdbcompression', 'yes', { not: RDB }),
-  bool('rdbchecksum', 'yes', { immutable: true, not: RDB }),
-  bool('rdb-save-incremental-fsync', 'yes', { not: RDB }),
-  bool('rdb-del-sync-files', 'no', { not: RDB }),
-  bool('stop-writes-on-bgsave-error', 'yes', { not: RDB }),
+  parsed('save', true, special.parseSave, '3600 1 300 100 60 10000', { by: 'persistence' }),
+  text('dbfilename', 'dump.rdb', { protected: true, by: 'read' }, special.checkBaseName('dbfilename')),
+  bool('rdbcompression', 'yes', { by: 'read' }),
+  bool('rdbchecksum', 'yes', { immutable: true, by: 'start' }),
+  bool('rdb-save-incremental-fsync', 'yes', { by: 'read' }),
+  bool('rdb-del-sync-files', 'no', { not: REPLICATION }),
+  bool('stop-writes-on-bgsave-error', 'yes', { by: 'persistence' }),
   words('sanitize-dump-payload', 'no yes clients', 'no', { not: 'payloads are always checked in depth' }),
-  integer('rdb-key-save-delay', MIN_INT32, MAX_INT32, 0, { hidden: true, not: RDB }),
-  integer('key-load-delay', MIN_INT32, MAX_INT32, 0, { hidden: true, not: RDB }),
-  integer('loading-process-events-interval-bytes', 1024n, MAX_INT32, 2 * MB, { hidden: true, not: RDB }),
-  bool('appendonly', 'no', { not: AOF }),
-  text('appendfilename', 'appendonly.aof', { immutable: true, not: AOF }, special.checkAppendName('appendfilename')),
-  text('appenddirname', 'appendonlydir', { immutable: true, not: AOF }, special.checkAppendName('appenddirname')),
-  words('appendfsync', 'everysec always no', 'everysec', { not: AOF }),
-  bool('no-appendfsync-on-rewrite', 'no', { not: AOF }),
-  integer('auto-aof-rewrite-percentage', 0n, MAX_INT32, 100, { not: AOF }),
-  memory('auto-aof-rewrite-min-size', 0n, MAX_INT64, 64 * MB, { not: AOF }),
-  bool('aof-load-truncated', 'yes', { not: AOF }),
-  bool('aof-use-rdb-preamble', 'yes', { not: AOF }),
-  bool('aof-timestamp-enabled', 'no', { not: AOF }),
-  bool('aof-rewrite-incremental-fsync', 'yes', { not: AOF }),
-  bool('aof-disable-auto-gc', 'no', { hidden: true, not: AOF }),
+  integer('rdb-key-save-delay', MIN_INT32, MAX_INT32, 0, { hidden: true, by: 'read' }),
+  integer('key-load-delay', MIN_INT32, MAX_INT32, 0, { hidden: true, not: LOADING }),
+  integer('loading-process-events-interval-bytes', 1024n, MAX_INT32, 2 * MB, { hidden: true, not: LOADING }),
+  bool('appendonly', 'no', { by: 'persistence' }),
+  text('appendfilename', 'appendonly.aof', { immutable: true, by: 'start' }, special.checkAppendName('appendfilename')),
+  text('appenddirname', 'appendonlydir', { immutable: true, by: 'start' }, special.checkAppendName('appenddirname')),
+  words('appendfsync', 'everysec always no', 'everysec', { by: 'persistence' }),
+  bool('no-appendfsync-on-rewrite', 'no', { by: 'persistence' }),
+  integer('auto-aof-rewrite-percentage', 0n, MAX_INT32, 100, { by: 'read' }),
+  memory('auto-aof-rewrite-min-size', 0n, MAX_INT64, 64 * MB, { by: 'read' }),
+  bool('aof-load-truncated', 'yes', { by: 'read' }),
+  bool('aof-use-rdb-preamble', 'yes', { by: 'persistence' }),
+  bool('aof-timestamp-enabled', 'no', { by: 'persistence' }),
+  bool('aof-rewrite-incremental-fsync', 'yes', { by: 'read' }),
+  bool('aof-disable-auto-gc', 'no', { hidden: true, by: 'persistence' }),
 ];
 
 // ---- Replication and cluster ----

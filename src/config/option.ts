@@ -18,11 +18,20 @@ import { splitArgs } from '../util/split-args.js';
  * Who takes a new value into account.
  * - `start`: read once while the server starts.
  * - `engine`: handed to the native engine with setOption, at start and on CONFIG SET.
- * - `logger`, `listeners`, `title`, `directory`: the part of the control plane that is called on CONFIG SET.
+ * - `logger`, `listeners`, `title`, `directory`, `persistence`: the part of the control plane that is called on CONFIG SET.
  * - `read`: whoever needs it reads it from the store each time.
  * - `nobody`: kept for CONFIG GET alone.
  */
-export type AppliedBy = 'start' | 'engine' | 'logger' | 'listeners' | 'title' | 'directory' | 'read' | 'nobody';
+export type AppliedBy =
+  | 'start'
+  | 'engine'
+  | 'logger'
+  | 'listeners'
+  | 'title'
+  | 'directory'
+  | 'persistence'
+  | 'read'
+  | 'nobody';
 
 /** How a number is spelled in redis.conf and printed by CONFIG GET. */
 export type NumberStyle = 'integer' | 'memory' | 'memory-or-percent' | 'octal';

@@ -9,6 +9,7 @@ import { createRequire } from 'node:module';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { PersistenceAddon } from './persistence.js';
 
 /** What an engine is made of. Fixed for its lifetime. */
 export interface EngineOptions {
@@ -77,7 +78,8 @@ export interface StatsLayout {
 /** How urgent a line is that the native side has for the log; the words of `loglevel`. */
 export type NativeLogLevel = 'debug' | 'verbose' | 'notice' | 'warning';
 
-export interface NativeAddon {
+/** The native half. That of persistence is optional for builds (and tests) without it. */
+export interface NativeAddon extends Partial<PersistenceAddon> {
   /** Bytes of the counter memory an engine of this size wants. */
   statsBytes(workers: number, shards: number, databases: number): number;
   /** Names and strides of all counters. */

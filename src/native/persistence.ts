@@ -4,6 +4,7 @@
  * Whatever takes time returns a promise and runs on a thread of its own; nothing here blocks the main thread. A
  * promise that rejects gives an Error whose message is the reason as the log is to show it ("No space left on
  * device"); `code` is the errno's name where there is one.
+ * Paths are byte strings (src/util/bytes.ts): the native half reads them as Latin-1, as those of sockets.
  *
  * Main thread only.
  */
@@ -55,6 +56,8 @@ export interface LoadRdbRequest {
   verifiesChecksum: boolean;
   /** Offset in the file at which the RDB begins; 0 but for files with something in front. */
   offset?: bigint;
+  /** Keys that exist are replaced (DEBUG RELOAD MERGE); without it one that exists is an error. */
+  replacesKeys?: boolean;
 }
 
 export interface LoadResult {

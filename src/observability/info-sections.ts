@@ -13,6 +13,8 @@ import { REDIS_VERSION } from '../config/config-file.js';
 import { formatBytesHuman } from '../util/numbers.js';
 import type { Counters } from './counters.js';
 import { mainThreadCpu } from './main-thread-cpu.js';
+import { persistenceFields } from './persistence-fields.js';
+import type { PersistenceStatus } from '../persistence/status.js';
 import type { Rates } from './rates.js';
 
 /** Everything that the fields are made of. */
@@ -38,9 +40,11 @@ export interface InfoSource {
   errorStats: ReadonlyMap<string, bigint>;
   /** Bytes of the process in RAM. */
   rssBytes: number;
+  /** Absent when the native half cannot save. */
+  persistence?: PersistenceStatus;
 }
 
-type Value = string | number | bigint;
+export type Value = string | number | bigint;
 export type Field = readonly [string, Value];
 
 export interface Section {
@@ -157,33 +161,12 @@ function memoryFields(source: InfoSource): Field[] {
     ...zeros('mem_not_counted_for_evict', 'mem_replication_backlog', 'mem_total_replication_buffers'),
     ['mem_clients_slaves', 0],
     ['mem_clients_normal', clients],
-    ...zeros('mem_cluster_links', 'mem_aof_buffer'),
+    ...zeros('mem_cluster_links'),
+    ['mem_aof_buffer', source.persistence?.aof.journal.pendingBytes ?? 0],
     ['mem_allocator', 'sherd-slab'],
     ['active_defrag_running', 0],
     ['lazyfree_pending_objects', counters.shard('lazyfree_pending_objects')],
     ['lazyfreed_objects', counters.worker('lazyfreed_objects')],
-  ];
-}
-
-function persistenceFields({ counters, startedAtMs }: InfoSource): Field[] {
-  return [
-    ...zeros('loading', 'async_loading', 'current_cow_peak', 'current_cow_size', 'current_cow_size_age'),
-    ['current_fork_perc', '0.00'],
-    ...zeros('current_save_keys_processed', 'current_save_keys_total'),
-    ['rdb_changes_since_last_save', counters.worker('dirty')],
-    ['rdb_bgsave_in_progress', 0],
-    ['rdb_last_save_time', Math.floor(startedAtMs / 1000)],
-    ['rdb_last_bgsave_status', 'ok'],
-    ['rdb_last_bgsave_time_sec', -1],
-    ['rdb_current_bgsave_time_sec', -1],
-    ...zeros('rdb_saves', 'rdb_last_cow_size', 'rdb_last_load_keys_expired', 'rdb_last_load_keys_loaded'),
-    ...zeros('aof_enabled', 'aof_rewrite_in_progress', 'aof_rewrite_scheduled'),
-    ['aof_last_rewrite_time_sec', -1],
-    ['aof_current_rewrite_time_sec', -1],
-    ['aof_last_bgrewrite_status', 'ok'],
-    ...zeros('aof_rewrites', 'aof_rewrites_consecutive_failures'),
-    ['aof_last_write_status', 'ok'],
-    ...zeros('aof_last_cow_size', 'module_fork_in_progress', 'module_fork_last_cow_size'),
   ];
 }
 
@@ -290,7 +273,11 @@ export const SECTIONS: readonly Section[] = [
   { name: 'server', title: 'Server', fields: serverFields },
   { name: 'clients', title: 'Clients', fields: clientsFields },
   { name: 'memory', title: 'Memory', fields: memoryFields },
-  { name: 'persistence', title: 'Persistence', fields: persistenceFields },
+  {
+    name: 'persistence',
+    title: 'Persistence',
+    fields: ({ persistence, nowMs }) => (persistence === undefined ? [] : persistenceFields(persistence, nowMs)),
+  },
   { name: 'stats', title: 'Stats', fields: statsFields },
   { name: 'replication', title: 'Replication', fields: replicationFields },
   { name: 'cpu', title: 'CPU', fields: cpuFields },

@@ -111,6 +111,8 @@ export type AofEvent =
   | { type: 'rewrite' }
   /** CONFIG SET appendonly. */
   | { type: 'appendonly'; isOn: boolean }
+  /** CONFIG SET aof-use-rdb-preamble, aof-disable-auto-gc; a rewrite that runs keeps its format. */
+  | { type: 'options'; useRdbPreamble: boolean; keepsHistory: boolean }
   /** Now and then (once a second): time to try again what has failed. */
   | { type: 'tick' };
 
@@ -195,6 +197,10 @@ export function step(state: AofState, event: AofEvent): AofStep {
       return proceed({ ...state, wantsRewrite: state.rewrite === undefined });
     case 'appendonly':
       return proceed({ ...state, wantsOn: event.isOn });
+    case 'options': {
+      const { useRdbPreamble, keepsHistory } = event;
+      return proceed({ ...state, options: { ...state.options, useRdbPreamble, keepsHistory } });
+    }
     case 'tick':
       return proceed(state);
     default:

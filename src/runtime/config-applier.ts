@@ -20,6 +20,8 @@ export interface ApplierParts {
   /** Closes all listeners and binds them anew; false when one failed. */
   relisten: () => boolean;
   updateTitle: () => void;
+  /** An option of persistence has another value. */
+  persistenceChanged: (name: string) => void;
 }
 
 export function createApplier(parts: ApplierParts): Applier {
@@ -43,6 +45,9 @@ function applyOption(parts: ApplierParts, row: OptionRow, value: string): string
       return undefined;
     case 'directory':
       return enterDirectory(parts.config, value);
+    case 'persistence':
+      parts.persistenceChanged(row.name);
+      return undefined;
     case 'nobody':
       return warnUseless(parts, row, value);
     case 'read':

@@ -7,17 +7,21 @@
  *  2. A control command gets its one reply, or the process ends; a handler that throws is a programmer error.
  *  3. Data commands never come here.
  *
- * The order at start is: engine, options, workers (side by side), listeners, "Ready to accept connections".
+ * The order at start is: engine, options, workers (side by side), listeners, files loaded, "Ready to accept connections".
+ * At the end: last save and sync of the files, listeners, connections, journal, process.
  */
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { CONTROL_HANDLERS } from '../commands/control/index.js';
 import type { ControlContext, ShutdownRequest } from '../commands/control/context.js';
-import { systemErrorText } from '../config/config-file.js';
+import { REDIS_VERSION, systemErrorText } from '../config/config-file.js';
 import type { Applier, ConfigStore } from '../config/config-store.js';
 import { rewriteConfigFile } from '../config/config-rewrite.js';
 import { applyAllToEngine } from '../config/engine-options.js';
 import type { ClientFilter, NativeAddon } from '../native/addon.js';
+import type { PersistenceAddon } from '../native/persistence.js';
+import { systemFiles, type Files } from '../persistence/files.js';
+import { Persistence } from '../persistence/persistence.js';
 import { SharedCounters } from '../observability/counters.js';
 import { infoText } from '../observability/info.js';
 import type { Logger } from '../observability/logger.js';
@@ -40,6 +44,7 @@ export interface SupervisorParts {
   /** Ends the process; never returns. Injected for tests. */
   exit: (code: number) => void;
   spawn?: SpawnWorker;
+  files?: Files;
 }
 
 /** Workers that do not detach in this time are left behind when the process ends. */
@@ -47,6 +52,7 @@ const STOP_TIMEOUT_MS = 2000;
 
 export class Supervisor implements ControlContext {
   readonly config: ConfigStore;
+  readonly persistence: Persistence | undefined;
   private readonly pool: WorkerPool;
   private readonly rates = new Rates();
   private readonly runId = randomBytes(20).toString('hex');
@@ -58,6 +64,8 @@ export class Supervisor implements ControlContext {
   private readonly engine: number;
   private readonly applier: Applier;
   private isShuttingDown = false;
+  /** A shutdown that saves, or syncs: undefined when none is under way. */
+  private preparation: Promise<boolean> | undefined;
   private memoryStartupBytes = 0;
   private memoryPeakBytes = 0;
   private timer: NodeJS.Timeout | undefined;
@@ -81,7 +89,9 @@ export class Supervisor implements ControlContext {
       logger,
       relisten: () => this.relisten(),
       updateTitle: () => this.updateTitle(),
+      persistenceChanged: (name) => this.persistence?.optionChanged(name),
     });
+    this.persistence = this.createPersistence();
     this.pool = new WorkerPool(
       {
         onControl: (workerIndex, message) => void this.answerControl(workerIndex, message),
@@ -90,6 +100,28 @@ export class Supervisor implements ControlContext {
       },
       parts.spawn ?? spawnThread,
     );
+  }
+
+  private createPersistence(): Persistence | undefined {
+    const { addon, config, logger, files } = this.parts;
+    if (!hasPersistence(addon)) return undefined;
+    return new Persistence({
+      addon,
+      engine: this.engine,
+      files: files ?? systemFiles,
+      settings: config,
+      log: (level, text) => logger.log(level, text),
+      now: () => Date.now(),
+      dirty: () => this.counters.worker('dirty'),
+      usedMemoryBytes: () => this.usedMemory(),
+      redisVersion: REDIS_VERSION,
+      processId: process.pid,
+      exit: (messages) => {
+        for (const message of messages) logger.log('warning', message);
+        this.parts.exit(1);
+      },
+      crash: (error) => this.crash(error instanceof Error ? (error.stack ?? error.message) : String(error)),
+    });
   }
 
   // ---- Start ----
@@ -105,12 +137,16 @@ export class Supervisor implements ControlContext {
     logger.log('notice', 'Server initialized');
   }
 
-  /** Resolves when clients are served. False when a listener could not be bound. */
+  /**
+   * Resolves when clients are served. False when a listener could not be bound, or the files cannot be loaded. Who
+   * connects while they are being loaded is told so.
+   */
   async start(): Promise<boolean> {
     const { logger, config, addon } = this.parts;
     await this.pool.start(this.engine, this.workers);
     // A signal that came while the workers started has ended the server already.
     if (this.isShuttingDown) return true;
+    this.persistence?.beginLoading();
     const tcpCount = listenTcp(addon, this.engine, config, logger);
     if (tcpCount < 0) {
       logger.log('warning', `Failed listening on port ${config.number('port')} (tcp), aborting.`);
@@ -125,6 +161,8 @@ export class Supervisor implements ControlContext {
     this.updateTitle();
     this.memoryStartupBytes = this.usedMemory();
     this.timer = setInterval(() => this.tick(), SAMPLE_MS);
+    if (this.persistence !== undefined && !(await this.persistence.load())) return false;
+    if (this.isShuttingDown) return true;
     if (tcpCount > 0) logger.log('notice', 'Ready to accept connections tcp');
     if (unixCount > 0) logger.log('notice', 'Ready to accept connections unix');
     return true;
@@ -133,6 +171,7 @@ export class Supervisor implements ControlContext {
   private tick(): void {
     this.rates.sample(this.counters, Date.now());
     this.memoryPeakBytes = Math.max(this.memoryPeakBytes, this.usedMemory());
+    this.persistence?.tick();
   }
 
   private usedMemory(): number {
@@ -174,6 +213,7 @@ export class Supervisor implements ControlContext {
   resetStats(): void {
     this.parts.addon.resetStats(this.engine);
     this.rates.reset();
+    this.persistence?.resetStats();
     this.memoryPeakBytes = this.usedMemory();
   }
 
@@ -197,6 +237,7 @@ export class Supervisor implements ControlContext {
         memoryPeakBytes: this.memoryPeakBytes,
         errorStats: new Map(),
         rssBytes: process.memoryUsage.rss(),
+        ...(this.persistence === undefined ? {} : { persistence: this.persistence.status() }),
       },
       sections,
     );
@@ -216,31 +257,57 @@ export class Supervisor implements ControlContext {
 
   // ---- End ----
 
-  shutdown({ wantsSave, isForced }: ShutdownRequest): string | undefined {
-    const { logger } = this.parts;
-    if (wantsSave && !isForced) {
-      logger.log('warning', 'SHUTDOWN SAVE refused: snapshots do not exist yet, nothing can be saved.');
-      return 'Errors trying to SHUTDOWN. Check logs.';
-    }
-    logger.log('notice', 'User requested shutdown...');
-    void this.end(0);
-    return undefined;
+  async shutdown(request: ShutdownRequest): Promise<string | undefined> {
+    this.parts.logger.log('notice', 'User requested shutdown...');
+    if (await this.prepareAndEnd(request)) return undefined;
+    return 'Errors trying to SHUTDOWN. Check logs.';
   }
 
-  /** SIGTERM or SIGINT; the second one ends the process at once. */
+  abortShutdown(): boolean {
+    return this.persistence?.abortShutdown() ?? false;
+  }
+
+  /** Saves and syncs what is to be, and ends; false when the server goes on. One who comes meanwhile joins in. */
+  private prepareAndEnd(request: ShutdownRequest): Promise<boolean> {
+    this.preparation ??= this.prepare(request).finally(() => (this.preparation = undefined));
+    return this.preparation;
+  }
+
+  private async prepare(request: ShutdownRequest): Promise<boolean> {
+    const { logger } = this.parts;
+    if (this.persistence === undefined && request.saves === true && !request.isForced) {
+      logger.log('warning', 'SHUTDOWN SAVE refused: this build cannot save.');
+      return false;
+    }
+    const outcome = (await this.persistence?.prepareShutdown(request)) ?? 'ready';
+    if (outcome === 'ready') {
+      void this.end(0);
+      return true;
+    }
+    logger.log('warning', 'Errors trying to shut down the server. Check the logs for more information.');
+    return false;
+  }
+
+  /** SIGTERM or SIGINT; a SIGINT while the server is ending ends the process at once, as in Redis. */
   onSignal(name: 'SIGTERM' | 'SIGINT'): void {
     const { logger } = this.parts;
-    if (this.isShuttingDown) {
+    const isEnding = this.isShuttingDown || this.preparation !== undefined;
+    if (isEnding && name === 'SIGINT') {
       logger.signal('You insist... exiting now.');
       this.removeFiles();
+      rmSync(toBytes(`${this.config.text('dir')}/temp-${process.pid}.rdb`), { force: true });
       this.parts.exit(1);
       return;
     }
     logger.signal(`Received ${name} scheduling shutdown...`);
-    const wantsSave = this.config.text(`shutdown-on-${name.toLowerCase()}`).split(' ').includes('save');
-    if (wantsSave) logger.log('warning', 'Nothing is saved: snapshots do not exist yet.');
+    if (isEnding) return;
     logger.log('notice', 'User requested shutdown...');
-    void this.end(0);
+    const words = this.config.text(`shutdown-on-${name.toLowerCase()}`).split(' ');
+    const saves = words.includes('save') ? true : words.includes('nosave') ? false : undefined;
+    void this.prepareAndEnd({ saves, isForced: words.includes('force') }).then((isEndingNow) => {
+      if (isEndingNow) return;
+      logger.log('warning', `${name} received but errors trying to shut down the server, check the logs for more information`);
+    });
   }
 
   /** Ends cleanly: no new connections, all connections closed, files of this process removed. */
@@ -250,7 +317,7 @@ export class Supervisor implements ControlContext {
     clearInterval(this.timer);
     this.parts.addon.closeListeners(this.engine);
     const timeout = new Promise<void>((resolve) => setTimeout(resolve, STOP_TIMEOUT_MS).unref());
-    await Promise.race([this.pool.stop(), timeout]);
+    await Promise.race([this.pool.stop().then(() => this.persistence?.close()), timeout]);
     this.removeFiles();
     this.parts.logger.log('notice', 'Sherd is now ready to exit, bye bye...');
     this.parts.exit(code);
@@ -273,6 +340,11 @@ export class Supervisor implements ControlContext {
     this.parts.logger.log('warning', `=== SHERD CRASH: ${reason}`);
     this.parts.exit(1);
   }
+}
+
+/** Whether the native half can save and load. */
+function hasPersistence(addon: NativeAddon): addon is NativeAddon & PersistenceAddon {
+  return addon.snapshot !== undefined;
 }
 
 /** CONFIG REWRITE; returns an error text. */

@@ -56,9 +56,10 @@ const SRC_LAYERS = new Map<string, readonly string[]>([
   ['native', ['util']],
   ['resp', ['util']],
   ['config', ['util', 'native', 'commands/table']],
-  ['observability', ['util', 'native', 'resp', 'config', 'commands/table']],
-  // File formats and the pure state of the files; the programs that check files use them without a server.
-  ['persistence', ['util']],
+  // File formats and the pure state of the files, which the programs that check files use without a server; and the
+  // executors, which know the native half by its types alone.
+  ['persistence', ['util', 'native']],
+  ['observability', ['util', 'native', 'resp', 'config', 'persistence', 'commands/table']],
   ['commands', ['util', 'native', 'resp', 'config', 'observability', 'persistence', 'commands/table']],
   ['runtime', ['util', 'native', 'resp', 'config', 'observability', 'persistence', 'commands', 'commands/table']],
   [

@@ -11,6 +11,7 @@ import { Logger } from '../../src/observability/logger.js';
 import type { FromWorker, ToWorker } from '../../src/runtime/messages.js';
 import { Supervisor } from '../../src/runtime/supervisor.js';
 import type { WorkerLike } from '../../src/runtime/worker-pool.js';
+import { FakePersistence, MemoryFiles, surfaceOf } from '../support/fake-persistence.js';
 import { projectRoot } from '../support/project.js';
 
 const fakeAddon = createRequire(import.meta.url)(
@@ -77,7 +78,10 @@ async function start(settings: Record<string, string> = {}): Promise<Supervisor>
   return supervisor;
 }
 
-function create(settings: Record<string, string>): { supervisor: Supervisor; created: EngineOptions[] } {
+function create(
+  settings: Record<string, string>,
+  native?: FakePersistence,
+): { supervisor: Supervisor; created: EngineOptions[] } {
   const config = new ConfigStore('/');
   config.overwrite('worker-threads', '2');
   config.overwrite('set-proc-title', 'no');
@@ -85,6 +89,7 @@ function create(settings: Record<string, string>): { supervisor: Supervisor; cre
   const created: EngineOptions[] = [];
   const addon: NativeAddon = {
     ...fakeAddon,
+    ...(native === undefined ? {} : surfaceOf(native)),
     createEngine: (engineOptions) => created.push(engineOptions),
     setOption: (_engine, name, value) => void options.push([name, value]),
     listen: (_engine, address) => {
@@ -100,6 +105,7 @@ function create(settings: Record<string, string>): { supervisor: Supervisor; cre
     config,
     logger: new ListLogger(),
     version: '0',
+    ...(native === undefined ? {} : { files: native.files }),
     exit: (code) => void exits.push(code),
     spawn: ({ index }) => {
       const worker = new FakeWorker(index);
@@ -126,6 +132,129 @@ beforeEach(() => {
   exits = [];
   options = [];
   listens = [];
+});
+
+describe('supervisor of a server with files', () => {
+  const born = (settings: Record<string, string> = {}): { native: FakePersistence; supervisor: Supervisor } => {
+    const native = new FakePersistence(new MemoryFiles());
+    return { native, supervisor: create({ dir: '/data', save: '', ...settings }, native).supervisor };
+  };
+
+  it('listens before it loads, refuses commands meanwhile, and is ready only then', async () => {
+    const { native, supervisor } = born();
+    native.files.content.set('/data/dump.rdb', 'RDB 5\n');
+    let release = (): void => undefined;
+    native.loadGate = new Promise((resolve) => (release = resolve));
+    const started = supervisor.start();
+    await expect.poll(() => listens.length).toBe(2);
+    expect(native.isLoading).toBe(true);
+    expect(log).not.toContain('Ready to accept connections tcp');
+    expect(supervisor.info(['persistence'])).toContain('loading:1\r\n');
+    release();
+    expect(await started).toBe(true);
+    expect(native.isLoading).toBe(false);
+    expect(native.effects).toBe(5);
+    expect(log.at(-2)).toMatch(/^DB loaded from disk: 0\.\d{3} seconds$/);
+    expect(log.at(-1)).toBe('Ready to accept connections tcp');
+    await supervisor.end(0);
+  });
+
+  it('ends with code 1 when the files cannot be loaded', async () => {
+    const { native, supervisor } = born();
+    native.files.content.set('/data/dump.rdb', 'nonsense');
+    expect(await supervisor.start()).toBe(false);
+    expect(exits).toEqual([1]);
+    expect(log.at(-1)).toBe('Fatal error loading the DB, check server logs. Exiting.');
+    await supervisor.end(1);
+  });
+
+  it.each([
+    [['save'], '+OK'],
+    [['bgsave'], '+Background saving started'],
+    [['bgsave', 'SCHEDULE'], '+Background saving started'],
+    [['bgsave', 'later'], '-ERR syntax error'],
+    [['lastsave'], /^:\d{10}/],
+    [['bgrewriteaof'], '+Background append only file rewriting started'],
+    [['debug', 'reload'], '+OK'],
+    [['debug', 'RELOAD', 'nosave', 'noflush', 'merge'], '-ERR Error trying to load the RDB dump, check server logs.'],
+    [['debug', 'reload', 'x'], '-ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.'],
+    [['debug', 'loadaof'], '+OK'],
+  ])('answers %j', async (words, expected) => {
+    const { supervisor } = born({ appendonly: 'yes' });
+    expect(await supervisor.start()).toBe(true);
+    const reply = await ask(words[0]!, ...words);
+    if (typeof expected === 'string') expect(reply).toBe(`${expected}\r\n`);
+    else expect(reply).toMatch(expected);
+    expect(exits).toEqual([]);
+    await supervisor.end(0);
+  });
+
+  it('takes options of persistence over at once', async () => {
+    const { native, supervisor } = born({ appendonly: 'yes' });
+    expect(await supervisor.start()).toBe(true);
+    expect(native.policy).toBe('everysec false');
+    expect(await ask('config|set', 'config', 'set', 'appendfsync', 'always')).toBe('+OK\r\n');
+    expect(native.policy).toBe('always false');
+    await ask('config|set', 'config', 'set', 'appendonly', 'no');
+    await expect.poll(() => native.journal).toBe(undefined);
+    await supervisor.end(0);
+  });
+
+  it('saves when a signal ends it, once, and does not end when that fails', async () => {
+    const { native, supervisor } = born({ save: '3600 1' });
+    expect(await supervisor.start()).toBe(true);
+    native.files.fails = (operation) => (operation === 'rename' ? 'EIO' : undefined);
+    supervisor.onSignal('SIGTERM');
+    await expect.poll(() => log.at(-1)).toMatch(/^SIGTERM received but errors trying to shut down the server/);
+    expect(await ask('shutdown', 'shutdown')).toBe('-ERR Errors trying to SHUTDOWN. Check logs.\r\n');
+    expect(exits).toEqual([]);
+    expect(native.write()).toBe(undefined);
+    native.files.fails = () => undefined;
+    supervisor.onSignal('SIGTERM');
+    supervisor.onSignal('SIGTERM');
+    await expect.poll(() => exits).toEqual([0]);
+    expect(native.requests.length).toBe(3);
+    expect(log).toContain('Saving the final RDB snapshot before exiting.');
+  });
+
+  it('saves nothing when the signal says so, and exits at once on a second SIGINT', async () => {
+    const { native, supervisor } = born({ save: '3600 1', 'shutdown-on-sigint': 'nosave' });
+    expect(await supervisor.start()).toBe(true);
+    native.waitsForEnd = true;
+    supervisor.onSignal('SIGTERM');
+    await expect.poll(() => native.requests.length).toBe(1);
+    supervisor.onSignal('SIGINT');
+    expect(exits).toEqual([1]);
+    expect(log.at(-1)).toBe('You insist... exiting now.');
+    native.end();
+    await expect.poll(() => exits).toEqual([1, 0]);
+    const other = born({ save: '3600 1', 'shutdown-on-sigint': 'nosave' });
+    expect(await other.supervisor.start()).toBe(true);
+    other.supervisor.onSignal('SIGINT');
+    await expect.poll(() => exits).toEqual([1, 0, 0]);
+    expect(other.native.requests).toEqual([]);
+  });
+
+  it('ends at once while it loads, and saves nothing', async () => {
+    const { native, supervisor } = born({ save: '3600 1' });
+    native.files.content.set('/data/dump.rdb', 'RDB 5\n');
+    native.loadGate = new Promise(() => undefined);
+    void supervisor.start();
+    await expect.poll(() => listens.length).toBe(2);
+    supervisor.onSignal('SIGTERM');
+    await expect.poll(() => exits).toEqual([0]);
+    expect(native.requests).toEqual([]);
+  });
+
+  it('writes the journal out at the end', async () => {
+    const { native, supervisor } = born({ appendonly: 'yes' });
+    expect(await supervisor.start()).toBe(true);
+    native.write();
+    void ask('shutdown', 'shutdown', 'nosave');
+    await expect.poll(() => exits).toEqual([0]);
+    expect(native.journal).toBe(undefined);
+    expect(log).toContain('Calling fsync() on the AOF file.');
+  });
 });
 
 describe('supervisor', () => {

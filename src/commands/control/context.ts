@@ -5,6 +5,7 @@
  */
 import type { ConfigStore } from '../../config/config-store.js';
 import type { ClientFilter } from '../../native/addon.js';
+import type { Persistence } from '../../persistence/persistence.js';
 import type { Reply } from '../../resp/reply.js';
 
 /** One control command as it came in. */
@@ -18,12 +19,15 @@ export interface ControlCall {
 
 /** Arguments of SHUTDOWN after checking. */
 export interface ShutdownRequest {
-  wantsSave: boolean;
+  /** SAVE, NOSAVE; undefined: as the save points say. */
+  saves: boolean | undefined;
   isForced: boolean;
 }
 
 export interface ControlContext {
   readonly config: ConfigStore;
+  /** Undefined when the native half cannot save. */
+  readonly persistence: Persistence | undefined;
   /** CONFIG SET; throws ConfigError and changes nothing when refused. */
   setConfig(pairs: readonly (readonly [string, string])[], mayChangeProtected: boolean): void;
   /** CONFIG REWRITE; returns an error text. */
@@ -37,8 +41,10 @@ export interface ControlContext {
   killClients(filter: ClientFilter): Promise<number>;
   /** Ends the waiting of a client of any worker; whether it was waiting. */
   unblockClient(clientId: bigint, withError: boolean): Promise<boolean>;
-  /** Begins the end. Returns an error text when it may not end. */
-  shutdown(request: ShutdownRequest): string | undefined;
+  /** Begins the end. Gives an error text when the server may not end. */
+  shutdown(request: ShutdownRequest): Promise<string | undefined>;
+  /** SHUTDOWN ABORT: whether there was a shutdown to call off. */
+  abortShutdown(): boolean;
 }
 
 /** Answers a control command; undefined means that no reply is sent. */

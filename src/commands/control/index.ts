@@ -5,10 +5,12 @@
 import { CLIENT_HANDLERS } from './client-command.js';
 import { CONFIG_HANDLERS } from './config-command.js';
 import type { ControlHandler } from './context.js';
+import { PERSISTENCE_HANDLERS } from './persistence-commands.js';
 import { SERVER_HANDLERS } from './server-commands.js';
 
 export const CONTROL_HANDLERS: ReadonlyMap<string, ControlHandler> = new Map([
   ...CONFIG_HANDLERS,
   ...CLIENT_HANDLERS,
+  ...PERSISTENCE_HANDLERS,
   ...SERVER_HANDLERS,
 ]);

@@ -13,14 +13,15 @@ function infoHandler(call: ControlCall, context: ControlContext): Reply {
 const SHUTDOWN_WORDS = new Set(['nosave', 'save', 'now', 'force', 'abort']);
 
 /** A shutdown that begins gives no reply: the connection closes. */
-function shutdownHandler(call: ControlCall, context: ControlContext): Reply | undefined {
+async function shutdownHandler(call: ControlCall, context: ControlContext): Promise<Reply | undefined> {
   const words = new Set(wordsOf(call, 1).map((word) => word.toLowerCase()));
   for (const word of words) if (!SHUTDOWN_WORDS.has(word)) return syntaxError();
   const isAbort = words.has('abort');
   if ((isAbort && words.size > 1) || (words.has('save') && words.has('nosave'))) return syntaxError();
-  // Nothing here waits for replicas, so a shutdown is never in progress while a command is served.
-  if (isAbort) return reply.error('ERR No shutdown in progress.');
-  const error = context.shutdown({ wantsSave: words.has('save'), isForced: words.has('force') });
+  if (isAbort) return context.abortShutdown() ? reply.ok() : reply.error('ERR No shutdown in progress.');
+  const saves = words.has('save') ? true : words.has('nosave') ? false : undefined;
+  // NOW is about replicas that lag, which nobody waits for yet.
+  const error = await context.shutdown({ saves, isForced: words.has('force') });
   return error === undefined ? undefined : errorReply(error);
 }
 
