@@ -55,7 +55,9 @@ bool ReadValue(RdbReader* reader, RdbType type, SlabHeap& heap, const engine::Op
     case RdbType::kHashZiplist:
     case RdbType::kHashListpack:
     case RdbType::kHashMetadata:
-    case RdbType::kHashListpackEx: return ReadHashValue(context, type, value);
+    case RdbType::kHashListpackEx:
+    case RdbType::kHashMetadataPreRelease:
+    case RdbType::kHashListpackExPreRelease: return ReadHashValue(context, type, value);
     case RdbType::kStreamListpacks:
     case RdbType::kStreamListpacks2:
     case RdbType::kStreamListpacks3: return ReadStreamValue(context, type, value);
