@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "engine/command_context.h"
 #include "net/lease_guest.h"
+#include "persistence/aof_loader.h"
 #include "persistence/rdb_loader.h"
 #include "resp/reply_builder.h"
 
@@ -180,6 +181,40 @@ Napi::Value LoadRdb(const Napi::CallbackInfo& info) {
       [result](Napi::Env env) -> Napi::Value { return RdbValue(env, *result); });
 }
 
+Napi::Object AofValue(Napi::Env env, const persistence::AofLoadResult& result) {
+  Napi::Object value = RdbValue(env, result.rdb);
+  value.Set("commands", BigInt(env, result.commands));
+  value.Set("validBytes", BigInt(env, result.valid_bytes));
+  value.Set("fileBytes", BigInt(env, result.file_bytes));
+  value.Set("crc", BigInt(env, result.crc));
+  value.Set("coveredBytes", BigInt(env, result.covered_bytes));
+  return value;
+}
+
+Napi::Value LoadAof(const Napi::CallbackInfo& info) {
+  const std::shared_ptr<net::Server> server = ServerArgument(info);
+  if (server == nullptr) return info.Env().Undefined();
+  const Napi::Object request = info[1].As<Napi::Object>();
+  const std::string path = request.Get("path").As<Napi::String>();
+  persistence::AofLoadOptions options;
+  options.may_be_torn = Flag(request, "mayBeTorn");
+  options.verifies_checksums = Flag(request, "verifiesChecksum");
+  options.worker = server->loader().id();
+  options.name = path.substr(path.rfind('/') + 1);
+  options.threads = persistence::LoaderThreads(server->engine().shard_count());
+  const auto result = std::make_shared<persistence::AofLoadResult>();
+  const std::shared_ptr<LoadState> state = StateOf(info);
+  return LoadTask::Start(
+      info, server,
+      [=]() -> Status {
+        auto source = FileSource::Open(path);
+        if (!source.ok()) return source.status();
+        return persistence::LoadAof(server->engine(), server->handlers(), *source.value(), options,
+                                    &state->progress, result.get());
+      },
+      [result](Napi::Env env) -> Napi::Value { return AofValue(env, *result); });
+}
+
 Napi::Value GetLoadProgress(const Napi::CallbackInfo& info) {
   const std::shared_ptr<net::Server> server = ServerArgument(info);
   if (server == nullptr) return info.Env().Undefined();
@@ -230,6 +265,7 @@ void ExportLoading(Napi::Env env, Napi::Object exports) {
   };
   add("setLoading", SetLoading);
   add("loadRdb", LoadRdb);
+  add("loadAof", LoadAof);
   add("loadProgress", GetLoadProgress);
   add("emptyDataset", EmptyDataset);
 }
