@@ -16,8 +16,8 @@ function pairs(flat: Plain): [Plain, Plain][] {
   return list.flatMap((name, index) => (index % 2 === 0 ? [[name, list[index + 1] as Plain] as [Plain, Plain]] : []));
 }
 
-/** The lines of all keys, and of the functions. */
-export async function serverLines(client: RespClient): Promise<string[]> {
+/** The lines of all keys, and of the functions if the server has any. */
+export async function serverLines(client: RespClient, hasFunctions = true): Promise<string[]> {
   const ask = async (...args: Argument[]): Promise<Plain> => {
     const value = toPlain((await client.send(...args)).value);
     if (value instanceof Error) throw new Error(`${args.map(String).join(' ')}: ${value.message}`);
@@ -36,7 +36,8 @@ export async function serverLines(client: RespClient): Promise<string[]> {
     }
   }
   await ask('SELECT', 0);
-  for (const library of (await ask('FUNCTION', 'LIST', 'WITHCODE')) as Plain[]) {
+  const libraries = hasFunctions ? ((await ask('FUNCTION', 'LIST', 'WITHCODE')) as Plain[]) : [];
+  for (const library of libraries) {
     const members = new Map(pairs(library) as [string, Plain][]);
     lines.push(`function ${quote(members.get('library_code') as string)}`);
   }
