@@ -293,10 +293,12 @@ void AofFileLoader::RunWindow() {
 
 void AofFileLoader::Run(const Command& command, std::span<const std::string_view> args) {
   const CommandSpec& spec = *command.spec;
+  // What does not write changes nothing here.
+  if ((spec.flags & kFlagWrite) == 0) return Select(args);
   if (command.has_key) return RunWithKeys(command, args, {&command.key, 1});
   positions_.clear();
   switch (spec.runs) {
-    case Runs::kConnection: return Select(args);
+    case Runs::kConnection:
     case Runs::kControl:
     case Runs::kTransaction: return;
     case Runs::kAllShards: break;

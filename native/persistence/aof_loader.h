@@ -9,8 +9,8 @@
 // the present time, and Engine::is_loading keeps lookups from deleting.
 //
 // A MULTI … EXEC is executed when its EXEC has been seen, as a whole. Error replies are passed over, as in Redis;
-// a command that does not exist ends the load. Commands that only concern the connection have nothing to do
-// here and are passed over; SELECT is followed. FUNCTION LOAD, DELETE and FLUSH keep the libraries, which are
+// a command that does not exist ends the load. Commands that do not write have nothing to do here and are
+// passed over; SELECT is followed. FUNCTION LOAD, DELETE and FLUSH keep the libraries, which are
 // opaque, up to date.
 //
 // Thread: the caller, who holds the leases of all shards; the RDB preamble is read by several.
