@@ -67,6 +67,7 @@ class LoadTask final : public Napi::AsyncWorker {
   void Execute() override {
     const std::lock_guard<std::mutex> lock(state_->busy);
     net::LeaseGuest& guest = server_->loader();
+    state_->progress.NextFile();
     guest.Attach();
     guest.WithAll([&] {
       status_ = work_();
@@ -147,6 +148,7 @@ Napi::Value SetLoading(const Napi::CallbackInfo& info) {
   const bool is_loading = info[1].As<Napi::Boolean>();
   if (is_loading) {
     progress.loaded_bytes = 0;
+    progress.file_start = 0;
     progress.loaded_keys = 0;
     progress.total_bytes = NumberOr(info[2], 0);
     progress.started_at_ms = Clock::WallMs();

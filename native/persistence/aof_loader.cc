@@ -365,8 +365,7 @@ void AofFileLoader::RunFunction(std::span<const std::string_view> args) {
 void AofFileLoader::Refresh(const AofReader& reader) {
   now_ms_ = Clock::WallMs();
   clock_ = engine::MakeAccessClock(engine_.options(), now_ms_);
-  if (progress_ == nullptr) return;
-  progress_->loaded_bytes.store(reader.offset(), std::memory_order_relaxed);
+  if (progress_ != nullptr) progress_->SetFileOffset(reader.offset());
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 
 #include "base/crc64.h"
 #include "commands/registry.h"
-#include "persistence/load_test_util.h"
+#include "test/dataset_files.h"
 #include "test/test.h"
 
 namespace sherd {

@@ -144,7 +144,7 @@ Status RdbFileLoader::MakeRoom(std::unique_ptr<RdbBatch>* batch, uint64_t wanted
   std::memcpy(next->bytes.get(), (*batch)->bytes.get() + start, kept);
   next->filled = kept;
   crc_ = Crc64(crc_, (*batch)->view().substr(0, start));
-  if (progress_ != nullptr) progress_->loaded_bytes.store(next->file_offset, std::memory_order_relaxed);
+  if (progress_ != nullptr) progress_->SetFileOffset(next->file_offset);
   builders_.Send(std::move(*batch));
   *batch = std::move(next);
   return Fill(batch->get());
@@ -174,7 +174,7 @@ Status RdbFileLoader::FinishFile(RdbBatch* batch) {
   const bool has_checksum = result_->version >= static_cast<int>(kRdbChecksumVersionMin);
   const size_t end = batch->scanned - (has_checksum ? kChecksumSize : 0);
   result_->end_offset = batch->file_offset + batch->scanned;
-  if (progress_ != nullptr) progress_->loaded_bytes.store(result_->end_offset, std::memory_order_relaxed);
+  if (progress_ != nullptr) progress_->SetFileOffset(result_->end_offset);
   if (!has_checksum || !options_.verifies_checksum) return Status::Ok();
   const uint64_t stated = LoadLittle64(batch->bytes.get() + end);
   const uint64_t found = Crc64(crc_, batch->view().substr(0, end));

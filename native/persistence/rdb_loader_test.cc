@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/random.h"
-#include "persistence/load_test_util.h"
+#include "test/dataset_files.h"
 #include "test/test.h"
 
 namespace sherd {

@@ -1,4 +1,4 @@
-// What tests of loading share: writing RDB files by hand, and looking at what was loaded.
+// What tests of loading share: RDB files written by hand, a dataset with all types, and a look at what was loaded.
 #pragma once
 
 #include <cstdint>
