@@ -21,6 +21,14 @@ namespace {
 constexpr size_t kHeaderSize = 9;
 constexpr size_t kChecksumSize = 8;
 
+/// The name in a module's id: nine letters of six bits, above ten bits of version.
+std::string ModuleName(uint64_t id) {
+  constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  std::string name;
+  for (int shift = 58; shift >= 10; shift -= 6) name += kLetters[id >> shift & 63];
+  return name;
+}
+
 class RdbFileLoader {
  public:
   RdbFileLoader(engine::Engine& engine, ByteSource& source, const RdbLoadOptions& options,
@@ -52,6 +60,7 @@ class RdbFileLoader {
   bool ReadPrelude(RdbOpcode opcode, RdbSkipper* at, Prelude* prelude);
   bool ReadOther(RdbOpcode opcode, RdbSkipper* at, std::string_view bytes);
   bool ReadAux(RdbSkipper* at, std::string_view bytes);
+  bool RefuseModule(RdbSkipper* at, const char* fault);
   bool ReadFunction(RdbSkipper* at, std::string_view bytes);
   bool ReadEntry(uint8_t type, size_t start, const Prelude& prelude, RdbSkipper* at, RdbBatch* batch);
   Step EndOf(const RdbSkipper& at, const RdbBatch& batch, size_t start);
@@ -68,6 +77,8 @@ class RdbFileLoader {
   uint64_t wanted_ = 0;       // after kShort: bytes that the batch must have from its record on
   uint64_t fault_offset_ = 0;
   std::string fault_;         // after kFailed
+  std::string module_;        // whose data cannot be loaded
+  Prelude prelude_;           // of the entry to come; as in Redis, other records may stand in between
   int db_ = 0;
 };
 
@@ -194,7 +205,7 @@ RdbFileLoader::Step RdbFileLoader::EndOf(const RdbSkipper& at, const RdbBatch& b
     wanted_ = at.wanted() - start;
     return Step::kShort;
   }
-  fault_ = at.fault();
+  fault_ = at.fault() + module_;
   fault_offset_ = batch.file_offset + at.offset();
   return Step::kFailed;
 }
@@ -203,7 +214,7 @@ RdbFileLoader::Step RdbFileLoader::ScanRecord(RdbBatch* batch) {
   const std::string_view bytes = batch->view();
   const size_t start = batch->scanned;
   RdbSkipper at(bytes, start);
-  Prelude prelude;
+  Prelude prelude = prelude_;
   uint8_t head = at.Byte();
   while (at.ok() && ReadPrelude(static_cast<RdbOpcode>(head), &at, &prelude)) head = at.Byte();
   const auto opcode = static_cast<RdbOpcode>(head);
@@ -215,10 +226,12 @@ RdbFileLoader::Step RdbFileLoader::ScanRecord(RdbBatch* batch) {
     step = Step::kEnd;
   } else if (!ReadOther(opcode, &at, bytes)) {
     ReadEntry(head, start, prelude, &at, batch);
+    prelude = Prelude();
   }
   const Step end = EndOf(at, *batch, start);
   if (end != Step::kRecord) return end;
   batch->scanned = at.offset();
+  prelude_ = prelude;
   return step;
 }
 
@@ -260,7 +273,7 @@ bool RdbFileLoader::ReadOther(RdbOpcode opcode, RdbSkipper* at, std::string_view
     case RdbOpcode::kFunction: return ReadFunction(at, bytes);
     case RdbOpcode::kFunctionPreRelease: at->Fail("Pre-release function format not supported."); return true;
     case RdbOpcode::kModuleAux:
-      at->Fail("The RDB file contains AUX module data I can't load: no matching module");
+      RefuseModule(at, "The RDB file contains AUX module data I can't load: no matching module");
       return true;
     default: return false;
   }
@@ -289,6 +302,12 @@ bool RdbFileLoader::ReadAux(RdbSkipper* at, std::string_view bytes) {
   return true;
 }
 
+bool RdbFileLoader::RefuseModule(RdbSkipper* at, const char* fault) {
+  const uint64_t id = at->Length();
+  if (at->ok()) module_ = " '" + ModuleName(id) + "'";
+  return at->Fail(fault);
+}
+
 bool RdbFileLoader::ReadFunction(RdbSkipper* at, std::string_view bytes) {
   const size_t start = at->offset();
   if (!at->SkipString()) return true;
@@ -307,6 +326,9 @@ bool RdbFileLoader::ReadEntry(uint8_t type, size_t start, const Prelude& prelude
   std::string_view key;
   if (!at->SkipString(&key)) return false;
   const size_t value_at = at->offset();
+  if (type == static_cast<uint8_t>(RdbType::kModule) || type == static_cast<uint8_t>(RdbType::kModule2)) {
+    return RefuseModule(at, "The RDB file contains module data I can't load: no matching module type");
+  }
   if (!at->SkipValue(type)) return false;
   const std::string_view bytes = batch->view();
   if (key.data() == nullptr) {

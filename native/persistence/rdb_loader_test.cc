@@ -100,14 +100,15 @@ TEST(rdb_loader_reads_all_kinds_of_records) {
       RdbEntry(18, "empty nodes", RdbLength(1) + RdbLength(2) + RdbText(std::string_view("\x07\0\0\0\0\0\xff", 7))),
       RdbEntry(16, "empty pack", RdbText(std::string_view("\x07\0\0\0\0\0\xff", 7))),
       RdbEntry(24, "empty with times", Little(5, 8) + RdbLength(0)),
-      "\xfe\x02",
+      // An expiry belongs to the next entry, whatever comes first.
+      past + "\xfe\x02" + RdbEntry(0, "gone, too", RdbText("v")),
       RdbEntry(22, "times", RdbLength(1) + RdbLength(4102444800001) + RdbText("f") + RdbText("v")),
       RdbEntry(0, "plain", RdbText("in another database")),
   };
   RdbLoadResult result;
   EXPECT_EQ(Load(server, RdbFile(10, records), &result).message(), "");
   EXPECT_EQ(result.keys_loaded, 8u);
-  EXPECT_EQ(result.keys_expired, 2u);
+  EXPECT_EQ(result.keys_expired, 3u);
   EXPECT_EQ(result.empty_keys_skipped, 5u);
   ASSERT_EQ(result.aux.size(), 2u);
   EXPECT_EQ(result.aux[0].second, "7.2.0");
@@ -154,8 +155,9 @@ TEST(rdb_loader_says_what_is_wrong) {
   EXPECT_EQ(refusal({entry, entry}), "Internal error in RDB reading offset 14: RDB has duplicated key 'k' in DB 0");
   EXPECT_TRUE(Mentions(refusal({"\xfe\x10"}), "more databases"));
   EXPECT_TRUE(Mentions(refusal({"\xf6" + RdbText("x")}), "Pre-release function format"));
-  EXPECT_TRUE(Mentions(refusal({"\xf7\x01\x02\x02\x00"}), "AUX module data"));
-  EXPECT_TRUE(Mentions(refusal({RdbEntry(7, "k", "\x01")}), "module data"));
+  const std::string module = "\x81\x01\x02\x03\x04\x05\x06\x07\x08";
+  EXPECT_TRUE(Mentions(refusal({"\xf7" + module}), "AUX module data I can't load: no matching module 'AQIDBAUGB'"));
+  EXPECT_TRUE(Mentions(refusal({RdbEntry(7, "k", module)}), "no matching module type 'AQIDBAUGB'"));
   EXPECT_TRUE(Mentions(refusal({RdbEntry(8, "k", "\x01")}), "Unknown RDB encoding type"));
   EXPECT_TRUE(Mentions(refusal({RdbEntry(2, "k", RdbLength(2) + RdbText("a") + RdbText("a"))}), "malformed value"));
   std::string file = RdbFile(9, {entry});
