@@ -129,6 +129,16 @@ Napi::Object RdbValue(Napi::Env env, const RdbLoadResult& result) {
   return value;
 }
 
+/// A path is a string of bytes, each a character.
+std::string PathOf(const Napi::Object& request) {
+  const Napi::Value value = request.Get("path");
+  size_t length = 0;
+  napi_get_value_string_latin1(value.Env(), value, nullptr, 0, &length);
+  std::string path(length, '\0');
+  napi_get_value_string_latin1(value.Env(), value, path.data(), length + 1, &length);
+  return path;
+}
+
 bool Flag(const Napi::Object& request, const char* name) {
   const Napi::Value value = request.Get(name);
   return value.IsBoolean() && value.As<Napi::Boolean>();
@@ -161,10 +171,11 @@ Napi::Value LoadRdb(const Napi::CallbackInfo& info) {
   const std::shared_ptr<net::Server> server = ServerArgument(info);
   if (server == nullptr) return info.Env().Undefined();
   const Napi::Object request = info[1].As<Napi::Object>();
-  const std::string path = request.Get("path").As<Napi::String>();
+  const std::string path = PathOf(request);
   persistence::RdbLoadOptions options;
   options.offset = NumberOr(request.Get("offset"), 0);
   options.verifies_checksum = Flag(request, "verifiesChecksum");
+  options.replaces_keys = Flag(request, "replacesKeys");
   const auto result = std::make_shared<RdbLoadResult>();
   const std::shared_ptr<LoadState> state = StateOf(info);
   return LoadTask::Start(
@@ -197,7 +208,7 @@ Napi::Value LoadAof(const Napi::CallbackInfo& info) {
   const std::shared_ptr<net::Server> server = ServerArgument(info);
   if (server == nullptr) return info.Env().Undefined();
   const Napi::Object request = info[1].As<Napi::Object>();
-  const std::string path = request.Get("path").As<Napi::String>();
+  const std::string path = PathOf(request);
   persistence::AofLoadOptions options;
   options.may_be_torn = Flag(request, "mayBeTorn");
   options.verifies_checksums = Flag(request, "verifiesChecksum");

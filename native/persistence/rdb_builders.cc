@@ -83,12 +83,13 @@ std::string Printable(std::string_view key) {
 
 }  // namespace
 
-RdbBuilders::RdbBuilders(engine::Engine* engine, int threads, int64_t now_ms, LoadProgress* progress)
+RdbBuilders::RdbBuilders(engine::Engine* engine, const RdbLoadOptions& options, LoadProgress* progress)
     : engine_(engine),
-      is_inline_(threads == 0),
-      clock_(engine::MakeAccessClock(engine->options(), now_ms)),
+      is_inline_(options.threads == 0),
+      replaces_keys_(options.replaces_keys),
+      clock_(engine::MakeAccessClock(engine->options(), options.now_ms)),
       progress_(progress) {
-  const size_t lanes = is_inline_ ? 1 : static_cast<size_t>(threads);
+  const size_t lanes = is_inline_ ? 1 : static_cast<size_t>(options.threads);
   for (size_t i = 0; i < lanes; i++) lanes_.push_back(std::make_unique<Lane>());
   if (is_inline_) return;
   for (size_t i = 0; i < lanes; i++) lanes_[i]->thread = std::thread([this, i] { Run(i); });
@@ -226,7 +227,8 @@ void RdbBuilders::Build(Lane* lane, const std::vector<RdbRecord>& records) {
 
 bool RdbBuilders::BuildOne(Lane* lane, const RdbRecord& record, const Key& key) {
   Keyspace& space = engine_->keyspace(key.shard);
-  if (space.Find(record.db, key)) {
+  const Handle existing = space.Find(record.db, key);
+  if (existing && !replaces_keys_) {
     return Fail(record, "RDB has duplicated key '" + Printable(key.name) + "' in DB " + std::to_string(record.db));
   }
   RdbReader reader(record.value);
@@ -243,6 +245,7 @@ bool RdbBuilders::BuildOne(Lane* lane, const RdbRecord& record, const Key& key) 
     DiscardValue(space.heap(), &lane->value);
     return Fail(record, "value of another size than its parts, key '" + Printable(key.name) + "'");
   }
+  if (existing) space.Erase(record.db, existing, false);
   const Handle handle = AdoptValue(space, record.db, key, &lane->value, record.expiry_ms);
   lane->value.has_field_expiry = false;
   if (record.idle_sec >= 0 || record.frequency >= 0) SetAccess(record, handle.entry());

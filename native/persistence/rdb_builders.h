@@ -17,6 +17,7 @@
 
 #include "engine/engine.h"
 #include "persistence/load_progress.h"
+#include "persistence/rdb_loader.h"
 #include "persistence/value_reader.h"
 
 namespace sherd::persistence {
@@ -51,7 +52,7 @@ class RdbBuilders {
  public:
   static constexpr size_t kBatchBytes = 256 * 1024;
 
-  RdbBuilders(engine::Engine* engine, int threads, int64_t now_ms, LoadProgress* progress);
+  RdbBuilders(engine::Engine* engine, const RdbLoadOptions& options, LoadProgress* progress);
   ~RdbBuilders() { Finish(); }
   RdbBuilders(const RdbBuilders&) = delete;
   RdbBuilders& operator=(const RdbBuilders&) = delete;
@@ -92,6 +93,7 @@ class RdbBuilders {
 
   engine::Engine* const engine_;
   const bool is_inline_;
+  const bool replaces_keys_;
   const engine::AccessClock clock_;
   LoadProgress* const progress_;
   std::vector<std::unique_ptr<Lane>> lanes_;

@@ -38,7 +38,7 @@ class RdbFileLoader {
         options_(options),
         progress_(progress),
         result_(result),
-        builders_(&engine, options.threads, options.now_ms, progress) {}
+        builders_(&engine, options, progress) {}
 
   Status Run();
 

@@ -41,6 +41,8 @@ struct RdbLoadOptions {
   bool verifies_checksum = true;
   /// Keys whose time is over are loaded like others.
   bool keeps_expired = false;
+  /// A key that exists is replaced (DEBUG RELOAD MERGE) and no error.
+  bool replaces_keys = false;
   int64_t now_ms = 0;
   /// Builders; 0: everything on the calling thread.
   int threads = 0;

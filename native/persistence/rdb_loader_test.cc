@@ -139,6 +139,25 @@ TEST(rdb_loader_keeps_expired_keys_of_a_preamble) {
   EXPECT_EQ(result.end_offset, 8 + file.size());
 }
 
+TEST(rdb_loader_replaces_keys_if_told_to) {
+  TestServer server(2);
+  server.Run({"RPUSH", "a", "old"});
+  server.Run({"SET", "b", "old"});
+  const std::string file = RdbFile(11, {RdbEntry(0, "a", RdbText("new")), RdbEntry(1, "c", RdbLength(1) + RdbText("x"))});
+  RdbLoadResult refused;
+  EXPECT_TRUE(Mentions(Load(server, file, &refused).message(), "duplicated key 'a'"));
+  server.Run({"DEL", "c"});
+  RdbLoadOptions options = OptionsOf(server, 2);
+  options.replaces_keys = true;
+  RdbLoadResult result;
+  MemorySource source(file);
+  EXPECT_EQ(LoadRdb(server.engine(), source, options, nullptr, &result).message(), "");
+  EXPECT_EQ(server.Run({"GET", "a"}), Bulk("new"));
+  EXPECT_EQ(server.Run({"GET", "b"}), Bulk("old"));
+  EXPECT_EQ(server.Run({"LLEN", "c"}), ":1\r\n");
+  server.Validate();
+}
+
 TEST(rdb_loader_says_what_is_wrong) {
   TestServer server(2);
   const auto refusal = [&](const std::vector<std::string>& records) {
