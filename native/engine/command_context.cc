@@ -55,6 +55,8 @@ void ExpireKey(Engine& engine, WorkerCounters* counters, int db, const Key& key,
 }
 
 Handle CommandContext::ExpireDue(int db_index, const Key& key, Handle handle) {
+  // What deletes an expired key is a part of what is being loaded, as is what was done to the key before.
+  if (__builtin_expect(engine.is_loading.load(std::memory_order_relaxed), 0)) return handle;
   Keyspace& space = keyspace(key);
   const Entry& entry = *handle.entry();
   if (space.IsExpired(entry, now_ms)) {

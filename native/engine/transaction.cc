@@ -41,6 +41,7 @@ Transaction::Command& Transaction::AddArguments(const CommandSpec* spec, Handler
     ends_.push_back(bytes_.size());
   }
   flags_ |= spec->flags;
+  common_flags_ &= spec->flags;
   commands_.push_back({spec, handler, runs, 0, first_arg, static_cast<uint32_t>(args.size()),
                        static_cast<uint32_t>(keys_.size()), 0});
   return commands_.back();
@@ -85,6 +86,7 @@ void Transaction::Reset() {
     commands_.shrink_to_fit();
   }
   flags_ = 0;
+  common_flags_ = ~uint64_t{0};
   is_aborted_ = needs_session_ = needs_control_ = needs_all_shards_ = false;
 }
 

@@ -57,6 +57,8 @@ class Transaction {
   }
   /// All flags of all queued commands.
   uint64_t flags() const { return flags_; }
+  /// Flags that each queued command has.
+  uint64_t common_flags() const { return common_flags_; }
   /// A queued command touches the session and must run on its worker.
   bool needs_session() const { return needs_session_; }
   /// A queued command is answered by the control plane.
@@ -115,6 +117,7 @@ class Transaction {
   std::vector<Command> commands_;
   std::unique_ptr<WatchSet> watches_;
   uint64_t flags_ = 0;
+  uint64_t common_flags_ = ~uint64_t{0};
   bool is_aborted_ = false;
   bool needs_session_ = false;
   bool needs_control_ = false;

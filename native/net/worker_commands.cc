@@ -33,6 +33,13 @@ bool TouchesKeyspace(const CommandSpec& spec, const engine::Session& session) {
   return (flags & (kFlagWrite | kFlagReadonly | kFlagMayReplicate)) != 0;
 }
 
+/// Whether a command may run while the dataset is being loaded; EXEC only if all of its commands may.
+bool MayRunLoading(const CommandSpec& spec, const engine::Session& session) {
+  uint64_t flags = spec.flags;
+  if (spec.id == CommandId::kExec && session.in_multi) flags &= session.transaction->common_flags();
+  return (flags & kFlagLoading) != 0;
+}
+
 }  // namespace
 
 // ---- Parse ahead ----
@@ -235,7 +242,8 @@ bool Worker::RunsInMulti(const CommandSpec& spec) const {
                                                ids_.immediate.end();
 }
 
-/// Redis's order of checks: known, arity, protected, authenticated. True: an error was sent.
+/// Redis's order of checks: known, arity, protected, authenticated, subscriber, loading, monitor. True: an error
+/// was sent.
 bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
                     std::span<const std::string_view> args) {
   const engine::Session& session = connection->session;
@@ -247,7 +255,8 @@ bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
   const bool is_subscriber =
       session.is_subscriber && session.resp == 2 &&
       std::find(ids_.subscriber.begin(), ids_.subscriber.end(), spec->id) == ids_.subscriber.end();
-  const bool is_special = is_debug || no_multi || is_monitor || is_subscriber;
+  const bool is_loading = engine_.is_loading.load(std::memory_order_relaxed);
+  const bool is_special = is_debug || no_multi || is_monitor || is_subscriber || is_loading;
   if (__builtin_expect(!bad_arity && !no_auth && !is_special, 1)) return false;
   std::string text;
   if (bad_arity) {
@@ -261,6 +270,8 @@ bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
   } else if (is_subscriber) {
     text = "ERR Can't execute '" + std::string(spec->full_name) +
            "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context";
+  } else if (is_loading && !MayRunLoading(*spec, session)) {
+    text = engine::errors::kLoading;
   } else if (is_monitor && TouchesKeyspace(*spec, session)) {
     text = "ERR Replica can't interact with the keyspace";
   } else {

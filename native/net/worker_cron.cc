@@ -60,8 +60,10 @@ void Worker::Cron() {
       if (counters.expires.Get() + counters.field_expires.Get() > 0) buckets += counters.keys.Get() / 5 + 1;
     }
   }
-  // While CLIENT PAUSE holds writes back, nothing else deletes either.
-  if (engine_.active_expire.load(std::memory_order_relaxed) && !engine_.IsPaused(now_ms_)) {
+  // While CLIENT PAUSE holds writes back, nothing else deletes either; nor while the dataset is being loaded, of
+  // which what deletes a key may be a part.
+  if (engine_.active_expire.load(std::memory_order_relaxed) && !engine_.IsPaused(now_ms_) &&
+      !engine_.is_loading.load(std::memory_order_relaxed)) {
     // Every key with an expiry is looked at once a second at effort 1, up to ten times at effort 10.
     expire_buckets_left_ = (buckets * static_cast<size_t>(engine_.options().active_expire_effort.Get()) +
                             static_cast<size_t>(hz) - 1) / static_cast<size_t>(hz);
@@ -79,7 +81,7 @@ void Worker::Cron() {
 
 /// One slice of what is due. True while there is more.
 bool Worker::RunBackgroundSlice() {
-  if (engine_.IsPaused(now_ms_)) expire_buckets_left_ = 0;
+  if (engine_.IsPaused(now_ms_) || engine_.is_loading.load(std::memory_order_relaxed)) expire_buckets_left_ = 0;
   if (expire_buckets_left_ == 0 && !has_deferred_frees_) return false;
   const int64_t deadline_ns = Clock::MonotonicNs() + kSliceNs;
   const bool more_frees = has_deferred_frees_ && FreeSlice(deadline_ns);

@@ -4,6 +4,7 @@
 //   kHashListpack     the listpack as one string (from version 10)
 //   kHashMetadata     u64 first expiry, count, (time, name, value) …         (version 12)
 //   kHashListpackEx   u64 first expiry, the listpack of triplets as one string (version 12)
+//   kHashMetadataPreRelease, kHashListpackExPreRelease: the same without the first expiry; times as they are
 //   kHashZipmap, kHashZiplist: old packs, read only
 //
 // A time in kHashMetadata is 0 for none, else the distance from the first expiry plus one; in the listpack
@@ -52,9 +53,11 @@ bool ReadFieldTime(RdbReader* reader, uint64_t first_expiry, int64_t* at_ms) {
   return reader->ok() && *at_ms > 0;
 }
 
-bool ReadFields(const ReadContext& context, bool has_times, LoadedValue* value) {
+bool ReadFields(const ReadContext& context, RdbType type, LoadedValue* value) {
   RdbReader* reader = context.reader;
-  const uint64_t first_expiry = has_times ? reader->Little64() : 0;
+  const bool has_times = type != RdbType::kHash;
+  // Before the release a time stood for itself, as if the first one was 1.
+  const uint64_t first_expiry = type == RdbType::kHashMetadata ? reader->Little64() : 1;
   const uint64_t count = reader->Count(has_times ? 3 : 2);
   HashBuilder builder(context.heap, HashLimits(context.options));
   builder.Expect(count);
@@ -135,11 +138,11 @@ bool ReadPackedFields(const ReadContext& context, std::string_view bytes, bool h
 }  // namespace
 
 bool ReadHashValue(const ReadContext& context, RdbType type, LoadedValue* value) {
-  if (type == RdbType::kHash || type == RdbType::kHashMetadata) {
-    return ReadFields(context, type == RdbType::kHashMetadata, value);
+  if (type == RdbType::kHash || type == RdbType::kHashMetadata || type == RdbType::kHashMetadataPreRelease) {
+    return ReadFields(context, type, value);
   }
-  const bool has_times = type == RdbType::kHashListpackEx;
-  if (has_times) context.reader->Little64();  // the first expiry, which the pack says as well
+  const bool has_times = type == RdbType::kHashListpackEx || type == RdbType::kHashListpackExPreRelease;
+  if (type == RdbType::kHashListpackEx) context.reader->Little64();  // the first expiry; the pack says it, too
   RdbString bytes;
   if (!context.reader->String(&bytes)) return false;
   if (type == RdbType::kHashZipmap || type == RdbType::kHashZiplist) {

@@ -16,7 +16,7 @@ function pairs(flat: Plain): [Plain, Plain][] {
   return list.flatMap((name, index) => (index % 2 === 0 ? [[name, list[index + 1] as Plain] as [Plain, Plain]] : []));
 }
 
-/** The lines of all keys, and of the functions. */
+/** The lines of all keys, and of the functions if the server has any. */
 export async function serverLines(client: RespClient): Promise<string[]> {
   const ask = async (...args: Argument[]): Promise<Plain> => {
     const value = toPlain((await client.send(...args)).value);
