@@ -73,3 +73,94 @@ describe(`the journal beside redis-server's AOF, seed ${SEED}`, () => {
     expect(commands).toBeGreaterThan(STREAMS * 50);
   });
 });
+
+/** One step of the script: which client, and what it sends. `waits`: its reply comes later. */
+interface Move {
+  client: number;
+  args: string[];
+  waits?: boolean;
+  pauseMs?: number;
+}
+
+const say = (client: number, line: string): Move => ({ client, args: line.split(' ') });
+const wait = (client: number, line: string): Move => ({ ...say(client, line), waits: true });
+const pause = (client: number, line: string, pauseMs: number): Move => ({ ...say(client, line), pauseMs });
+
+/** What is wrapped, and where SELECT stands; everything here is the same in each run. */
+const SCRIPT: Move[] = [
+  ...['select 3', 'multi', 'set a 1', 'select 5', 'incr b', 'get a', 'select 3', 'del a', 'exec'].map((line) => say(0, line)),
+  ...['multi', 'get a', 'exec', 'multi', 'set x 1', 'exec', 'multi', 'set x 1 XX', 'exec'].map((line) => say(0, line)),
+  ...['multi', 'set y 1', 'discard', 'watch x', 'multi', 'set y 2', 'exec'].map((line) => say(0, line)),
+  say(0, 'debug set-active-expire 0'),
+  pause(0, 'set k v px 5', 30),
+  ...['multi', 'get k', 'incr n', 'exec'].map((line) => say(0, line)),
+  pause(0, 'set k v px 5', 30),
+  say(0, 'set k w'),
+  pause(0, 'set k v px 5', 30),
+  say(0, 'get k'),
+  pause(0, 'psetex k 5 7', 30),
+  say(0, 'incr k'),
+  pause(0, 'set k v px 5', 30),
+  ...['mget k x', 'mset k 1 {k}2 2 x 3', 'getex k ex 1000', 'getex k persist', 'getdel k', 'getex k ex 10'].map((line) => say(0, line)),
+  ...['sadd s 1 2 3', 'spop s 3', 'sadd s 1', 'spop s', 'sadd s 1 2', 'smove s s2 1', 'spop none'].map((line) => say(0, line)),
+  ...['set e 1 ex 100', 'expire e 200 GT', 'pexpire e 1000 LT', 'setex e 50 2', 'expire e -1', 'incrbyfloat f 1.5'].map((line) => say(0, line)),
+  ...['hset h f 1 g 2', 'hincrbyfloat h f 1.5', 'hdel h f g', 'append z 1', 'copy z z2 db 7', 'move z 9'].map((line) => say(0, line)),
+  // Clients that wait: each that is served is a unit of its own, behind the one that served it.
+  say(1, 'select 3'),
+  wait(1, 'blpop l1 0'),
+  wait(2, 'blmove l1 l2 left right 0'),
+  wait(3, 'blpop l1 l2 0'),
+  say(0, 'select 0'),
+  say(0, 'rpush l1 a b c'),
+  say(0, 'select 3'),
+  say(0, 'rpush l1 a b c'),
+  wait(1, 'bzpopmin zs 0'),
+  wait(2, 'brpop l9 0'),
+  ...['multi', 'rpush l9 1', 'zadd zs 1 a 2 b', 'select 0', 'rpush l9 2', 'exec', 'rpush l9 3'].map((line) => say(0, line)),
+  ...['select 0', 'xgroup create st g $ mkstream', 'xgroup createconsumer st g c'].map((line) => say(0, line)),
+  wait(2, 'xreadgroup group g c noack block 0 streams st >'),
+  say(0, 'xadd st 1-1 f v'),
+  ...['xadd st 2-* f v', 'xadd st maxlen ~ 1 3-1 f v', 'xtrim st maxlen 1', 'sort s2 store sorted', 'rename sorted sorted2'].map((line) => say(0, line)),
+  ...['swapdb 0 3', 'flushdb', 'select 3', 'set last 1', 'unlink last', 'lpush q a', 'rpoplpush q q2', 'lmpop 1 q2 left'].map((line) => say(0, line)),
+  say(0, 'debug set-active-expire 1'),
+  pause(0, 'set k v px 5', 700),
+  say(0, 'select 11'),
+  pause(0, 'set k v px 5', 700),
+  pause(0, 'set end 1', 100),
+];
+
+async function play(port: number): Promise<void> {
+  const clients = await Promise.all([0, 1, 2, 3].map(() => RespClient.connect({ port })));
+  try {
+    for (const { client, args, waits, pauseMs } of SCRIPT) {
+      const sender = clients[client] as RespClient;
+      const reply = sender.send(...args);
+      if (waits) {
+        reply.catch(() => undefined);
+        await new Promise((resolve) => setTimeout(resolve, 30));
+      } else await reply;
+      if (pauseMs !== undefined) await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    }
+  } finally {
+    for (const client of clients) client.close();
+  }
+}
+
+describe('units', () => {
+  it.each(['1x1', '8x2'])('%s: are wrapped, ordered and selected as in redis-server', { timeout: 60_000 }, async (layout) => {
+    const path = journalPath();
+    const redis = await startRedisWithAof('no');
+    const sherd = await startWithJournal(path, 'no', layoutOptions(layout));
+    try {
+      await Promise.all([play(redis.port), play(sherd.port)]);
+      const [theirs, ours] = await filesUpToMark(redis, sherd, path);
+      const [left, right] = [commandsOf(theirs), commandsOf(ours)];
+      const at = firstDifference(left, right);
+      expect(at === undefined ? '' : describeDifference(left, right, at)).toBe('');
+      expect(left.length).toBeGreaterThan(60);
+    } finally {
+      await redis.stop();
+      await sherd.stop();
+    }
+  });
+});
