@@ -1,5 +1,5 @@
 /** Servers with a journal, and what is in an AOF, for the tests of the journal. */
-import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -22,9 +22,11 @@ export function startWithJournal(path: string, policy: Policy, args: string[] = 
   return startSherd(args, { env });
 }
 
-/** A fresh path for a journal. */
+/** A fresh path for a journal; its folder goes with the test process. */
 export function journalPath(): string {
-  return join(mkdtempSync(join(tmpdir(), 'sherd-test-journal-')), 'journal.aof');
+  const dir = mkdtempSync(join(tmpdir(), 'sherd-test-journal-'));
+  process.on('exit', () => rmSync(dir, { recursive: true, force: true }));
+  return join(dir, 'journal.aof');
 }
 
 /** redis-server with its AOF on. */
