@@ -52,7 +52,7 @@ export function commandsOf(bytes: Buffer): string[][] {
   const line = (): string => {
     const end = bytes.indexOf('\r\n', at);
     if (end < 0) throw new Error(`no end of line behind ${at}`);
-    const text = bytes.latin1Slice(at, end);
+    const text = bytes.toString('latin1', at, end);
     at = end + 2;
     return text;
   };
@@ -63,7 +63,7 @@ export function commandsOf(bytes: Buffer): string[][] {
     const words: string[] = [];
     for (let left = Number(head.slice(1)); left > 0; left--) {
       const size = Number(line().slice(1));
-      words.push(bytes.latin1Slice(at, at + size));
+      words.push(bytes.toString('latin1', at, at + size));
       at += size + 2;
     }
     commands.push(words);
