@@ -174,8 +174,9 @@ int Journal::Open(const std::string& path, uint64_t offset, uint64_t crc) {
 
 void Journal::Begin() {
   CHECK(!is_on());
+  const std::lock_guard<std::mutex> lock(mutex_);
   is_on_.store(true, std::memory_order_relaxed);
-  engine_.durability.holds_replies.store(policy_.load(std::memory_order_relaxed) == AppendFsync::kAlways);
+  UpdateHolds();
   // relaxed: all leases are held, and their release publishes it.
   engine_.propagation_sink.store(this, std::memory_order_relaxed);
 }
@@ -190,6 +191,7 @@ void Journal::Cut() {
   cut_seq_.store(seq, std::memory_order_relaxed);
   const std::lock_guard<std::mutex> lock(mutex_);
   if (seq > sync_target_) sync_target_ = seq;
+  UpdateHolds();
   bell_.Ring();
 }
 
@@ -216,6 +218,7 @@ int Journal::SyncAll() {
   const uint64_t last = last_seq_.load(std::memory_order_relaxed);
   const uint64_t target = last < cut ? last : cut;
   if (target > sync_target_) sync_target_ = target;
+  UpdateHolds();
   const uint64_t failures = failures_;
   bell_.Ring();
   changed_.wait(lock, [&] { return synced_target_ >= target || failures_ != failures || state_ == FileState::kOff; });
@@ -233,10 +236,10 @@ int Journal::Close() {
 }
 
 void Journal::SetPolicy(AppendFsync policy, bool has_timestamps) {
-  policy_.store(policy, std::memory_order_relaxed);
   has_timestamps_.store(has_timestamps, std::memory_order_relaxed);
-  // seq_cst: from here on no worker lets a reply go that is not covered; what is pending is synced next.
-  engine_.durability.holds_replies.store(policy == AppendFsync::kAlways && is_on());
+  const std::lock_guard<std::mutex> lock(mutex_);
+  policy_.store(policy, std::memory_order_relaxed);
+  UpdateHolds();
   bell_.Ring();
 }
 
@@ -252,6 +255,16 @@ JournalStatus Journal::status() {
   status.pending_bytes += queued_bytes_.load(std::memory_order_relaxed);
   status.sync_started_ms = sync_started_ms_.load(std::memory_order_relaxed);
   return status;
+}
+
+/// Whether replies wait at all: under always until they are synced; else until they are written, but not while this
+/// thread may be in a sync, or writes nothing because of a cut. mutex_ is held.
+void Journal::UpdateHolds() {
+  const bool is_busy = cut_seq_.load(std::memory_order_relaxed) != UINT64_MAX || sync_target_ > synced_target_;
+  const bool is_always = policy_.load(std::memory_order_relaxed) == AppendFsync::kAlways;
+  const bool holds = is_on() && (is_always || !is_busy);
+  // seq_cst: from here on no worker lets a reply go that is not covered.
+  if (engine_.durability.holds_replies.exchange(holds) && !holds) on_acknowledged_();
 }
 
 /// Takes what callers have asked for, and tells them how far it is. Between two steps.
@@ -287,6 +300,7 @@ void Journal::Answer() {
   }
   wanted_sync_ = sync_target_;
   synced_target_ = durable_seq_;
+  if (state_ != FileState::kOff) UpdateHolds();
   status_.file_bytes = file_ == nullptr ? 0 : file_->written();
   status_.pending_bytes = file_ == nullptr ? 0 : file_->pending_bytes();
   status_.write_error = write_error_;
@@ -367,16 +381,10 @@ bool Journal::HasWork() {
 
 /// Sleeps until there is something to do.
 void Journal::Rest(bool did_something) {
-  const bool is_always = policy_.load(std::memory_order_relaxed) == AppendFsync::kAlways;
   const bool has_failed = (write_error_ | sync_error_) != 0;
   if (!has_failed) {
     if (has_gap_) return std::this_thread::yield();
-    if (did_something && is_always) return;
-    if (did_something) {
-      // Under load nobody has to ring: writes are larger and fewer, and a crash of the process costs a
-      // millisecond at most.
-      return std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
+    if (did_something) return;
     // A unit whose number is taken is a moment from being there.
     if (!bell_.PrepareToSleep([this] { return HasWork(); })) return std::this_thread::yield();
   } else {

@@ -16,7 +16,7 @@
 //
 // Invariants
 // 1. Frames leave the lanes in the order 1, 2, 3, …; each is appended once.
-// 2. acknowledged ≤ the last unit that is in the file and synced (under always, unless syncs are held back).
+// 2. acknowledged ≤ the last unit that is in the file, and synced under always (unless syncs are held back).
 // 3. What has been taken from a lane stays in memory until it is written, and under always until it is synced.
 // 4. While `error` is set, writes are refused; the journal tries again every kRetryMs by itself.
 //
@@ -126,6 +126,7 @@ class Journal final : public engine::PropagationSink, public engine::UnitSink, p
   bool HasWork();
   void Rest(bool did_something);
   void Answer();
+  void UpdateHolds();
   bool CloseIfAsked();
   void CloseFile();
   void SyncLoop();

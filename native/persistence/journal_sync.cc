@@ -120,8 +120,11 @@ void Journal::SetError(int error, bool is_sync) {
 
 /// Moves what replies wait for.
 void Journal::Publish() {
-  // With syncs held back (no-appendfsync-on-rewrite) a write is all that is promised, as in Redis.
-  const bool is_written_enough = holds_sync_.load(std::memory_order_relaxed) && (write_error_ | sync_error_) == 0;
+  // Without always, and with syncs held back (no-appendfsync-on-rewrite), a write is all that is promised: it outlives
+  // this process, though not the machine. As in Redis.
+  const bool is_always = policy_.load(std::memory_order_relaxed) == AppendFsync::kAlways;
+  const bool is_without_sync = holds_sync_.load(std::memory_order_relaxed) && (write_error_ | sync_error_) == 0;
+  const bool is_written_enough = !is_always || is_without_sync;
   const uint64_t seq = is_written_enough ? written_seq_ : durable_seq_;
   if (seq <= published_seq_) return;
   published_seq_ = seq;

@@ -290,7 +290,7 @@ TEST(journal_switched_to_always_syncs_what_is_pending) {
   EXPECT_EQ(disk.Synced("a").size(), size_t{0});
   rig.journal->SetPolicy(AppendFsync::kAlways, false);
   EXPECT_TRUE(rig.engine->durability.holds_replies.load());
-  for (int i = 0; i < 2000 && rig.engine->durability.acknowledged.load() < seq; i++) {
+  for (int i = 0; i < 2000 && disk.Synced("a").empty(); i++) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   EXPECT_EQ(CheckEntries(ReadAof(disk.Synced("a")))[0], uint64_t{1});
