@@ -16,6 +16,7 @@
 
 #include "base/crc16.h"
 #include "engine/counters.h"
+#include "engine/effects.h"
 #include "engine/key_events.h"
 #include "engine/keyspace.h"
 #include "engine/monitor.h"
@@ -25,6 +26,7 @@
 
 namespace sherd::engine {
 
+class SnapshotJournal;
 using WorkerId = uint16_t;
 
 /// Listens to effects of writes, in the form they are to be replayed (R9). Called under the leases of
@@ -125,6 +127,10 @@ class Engine {
   /// The dataset is being read: commands that need it are refused, nothing expires. relaxed: who sees it late
   /// meets a shard whose lease the loader holds.
   std::atomic<bool> is_loading{false};
+  /// What the journal has on disk, and whether it can write at all.
+  Durability durability;
+  /// What a snapshot cuts in its instant; null while there is no journal. Set before workers start.
+  SnapshotJournal* snapshot_journal = nullptr;
   /// While set, commands that write (and PING) are refused with write_refusal(), "MISCONF …". Any thread.
   void RefuseWrites(std::string_view error);
   bool refuses_writes() const { return refuses_writes_.load(std::memory_order_acquire); }

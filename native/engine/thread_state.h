@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/effects.h"
 #include "ring/inbox.h"
 
 namespace sherd::resp {
@@ -99,7 +100,15 @@ struct ThreadState {
   WorkerId worker = 0;                 // the number under which it takes leases
   /// Keys to look at when the command has run and before its leases are given up, in order, each once.
   std::vector<ReadyKey> ready_keys;
+  /// What the unit under way has changed, if a journal is on.
+  EffectBuffer effects;
 };
+
+/// The end of a unit (engine/effects.h), while its leases are held. Returns its number, 0: it had no effects.
+inline uint64_t EndUnit(ThreadState& thread) {
+  if (__builtin_expect(thread.effects.empty(), 1)) return 0;
+  return thread.effects.sink()->EndUnit(thread);
+}
 
 /// Of the calling thread: set by whoever runs commands on it; else an empty one.
 ThreadState& ThisThread();

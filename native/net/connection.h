@@ -110,11 +110,13 @@ struct Connection {
   bool in_deferred_list = false; // has replies to be sent at the end of the round
   bool in_flush_list = false;    // has messages to be sent at the end of the turn
   bool is_over_limit = false;    // messages have passed an output limit; closed at the end of the turn
+  bool in_held_list = false;     // its output waits for the journal (appendfsync always)
   bool is_postponed = false;     // parked by CLIENT PAUSE
   bool is_listed = false;        // a socket of a worker's, and counted there
   int8_t bucket = -1;            // by size, for maxmemory-clients (ClientMemory); -1: is not to be evicted
   QueuedRequest* blocked = nullptr;  // the command that waits, while it waits
   std::unique_ptr<HoleFilling> filling;  // EXEC whose control commands are being answered
+  uint64_t written_seq = 0;      // its last own unit of effects; 0: none since the journal has been on
   int64_t soft_limit_since_ms = 0;  // when the output first passed its soft limit, 0: it has not
   size_t counted_bytes = 0;      // of its memory, in the worker's sum
   size_t index = 0;              // place in the worker's list of connections

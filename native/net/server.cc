@@ -45,6 +45,7 @@ Server::Server(const engine::EngineConfig& config, const engine::HandlerTable* h
 Server::~Server() {
   runner_.reset();
   guests_.clear();
+  journal_.reset();
   CloseListeners();
 }
 
@@ -181,6 +182,7 @@ void Server::ExecuteCommand(QueuedRequest* request, engine::WorkerId self) {
   if ((request->spec->flags & kFlagBlocking) != 0) ctx.block = &request->block;
   uint64_t tick = CycleClock::Now();
   RunCommand(ctx, request->handler, &tick);
+  NoteUnit(request);
   if (self != request->origin) ctx.counters->commands_served_for_others.Increment();
   if (!request->block.is_set) {
     request->outcome = QueuedRequest::Outcome::kAnswered;
@@ -192,6 +194,19 @@ void Server::ExecuteCommand(QueuedRequest* request, engine::WorkerId self) {
   const engine::WorkerId origin = request->origin;
   RegisterWaiter(request);
   Post(origin, new BlockedNotice(request));
+}
+
+/// Ends the unit of a request that has run; its number goes home with the answer.
+void Server::NoteUnit(QueuedRequest* request) {
+  const uint64_t seq = engine::EndUnit(engine::ThisThread());
+  if (__builtin_expect(seq != 0, 0) && (request->spec->flags & kFlagReadonly) == 0) request->written_seq = seq;
+}
+
+void Server::WakeHolders() {
+  ring::FullFence();  // between what the journal has published and the look at who waits for it
+  for (const auto& worker : workers_) {
+    if (worker->holds_replies()) mesh_.bell(worker->index()).RingAfterFence();
+  }
 }
 
 void Server::FillContext(QueuedRequest* request, engine::CommandContext* ctx, engine::WorkerId self) {

@@ -76,6 +76,7 @@ struct QueuedRequest final : shard::Request, engine::Waiter, engine::Message {
   std::vector<std::string_view> args;   // views into bytes
   std::vector<engine::Key> keys;
   std::vector<shard::ShardId> shard_list;
+  uint64_t written_seq = 0;             // its unit of effects, see Connection
   resp::OutputBuffer reply;
   engine::LargeString* large = nullptr;  // the last argument's block, if it has one of its own
 
@@ -138,6 +139,11 @@ class Server final : public shard::Executor, public engine::PostOffice {
   LeaseGuest& loader() { return *guests_[1]; }
   /// Fills what all commands that run on a thread beside the workers share.
   void PrepareGuestContext(engine::WorkerId id, engine::CommandContext* ctx);
+  /// The journal, once there is one (persistence/journal.h): before workers start, and for good.
+  void SetJournal(std::unique_ptr<engine::UnitSink> journal) { journal_ = std::move(journal); }
+  engine::UnitSink* journal() { return journal_.get(); }
+  /// Units have been acknowledged: wakes the workers that hold replies back. The journal's thread.
+  void WakeHolders();
   const engine::HandlerTable& handlers() const { return *handlers_; }
   ClientMemory& client_memory() { return client_memory_; }
 
@@ -222,6 +228,7 @@ class Server final : public shard::Executor, public engine::PostOffice {
   void Reach(const engine::Key& key, std::vector<engine::Key>* reached, std::vector<shard::ShardId>* shards);
   void ExecuteCommand(QueuedRequest* request, engine::WorkerId self);
   void ExecuteCleanup(QueuedRequest* request);
+  void NoteUnit(QueuedRequest* request);
   void FillContext(QueuedRequest* request, engine::CommandContext* ctx, engine::WorkerId self);
   ListenResult AddListener(std::unique_ptr<Listener> listener);
 
@@ -235,6 +242,7 @@ class Server final : public shard::Executor, public engine::PostOffice {
   std::unique_ptr<Runner> runner_;
   std::vector<std::unique_ptr<LeaseGuest>> guests_;
   std::vector<std::unique_ptr<Listener>> listeners_;
+  std::unique_ptr<engine::UnitSink> journal_;
   std::unique_ptr<std::atomic<int>[]> connection_counts_;
   std::unique_ptr<ring::Inbox[]> inboxes_;
 

@@ -119,6 +119,7 @@ void Server::Serve(QueuedRequest* request, engine::WorkerId self) {
   ctx.is_retry = true;
   uint64_t tick = CycleClock::Now();
   RunCommand(ctx, request->handler, &tick);
+  NoteUnit(request);
   if (!request->block.is_set) {
     request->Finish();
     UnlinkHeld(request);

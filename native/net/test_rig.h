@@ -182,7 +182,7 @@ class DetachedClient {
   }
   ~DetachedClient() {
     // A client that has got messages stands in its worker's list until the end of a turn.
-    while (connection_.in_flush_list) worker_.RunOnce();
+    while (connection_.in_flush_list || connection_.in_held_list) worker_.RunOnce();
   }
   DetachedClient(const DetachedClient&) = delete;
   DetachedClient& operator=(const DetachedClient&) = delete;

@@ -26,7 +26,7 @@ constexpr uint64_t kTagOuterLoop = 4;
 
 SpecialCommands FindSpecialCommands() {
   const auto id = [](std::string_view name) { return FindCommand(name)->id; };
-  return {id("client"), id("debug"), id("exec"), id("unwatch"), id("watch"), id("reset"),
+  return {id("client"), id("debug"), id("exec"), id("unwatch"), id("watch"), id("reset"), id("ping"),
           {id("multi"), id("watch"), id("quit"), id("reset")},
           {id("subscribe"), id("unsubscribe"), id("psubscribe"), id("punsubscribe"), id("ssubscribe"),
            id("sunsubscribe"), id("ping"), id("quit"), id("reset")}};
@@ -80,6 +80,7 @@ void Worker::Stop() {
   if (!is_running_) return;
   is_running_ = false;
   while (!connections_.empty()) Close(connections_.back());
+  held_replies_.clear();
   for (Connection* connection : dead_) delete connection;
   dead_.clear();
   ready_.clear();
@@ -181,7 +182,7 @@ bool Worker::Round(int sleep_ms) {
 
 bool Worker::HasWork() {
   return !ready_.empty() || !to_resume_.empty() || !prepared_.empty() || !shards_to_poll_.empty() ||
-         !control_replies_.empty() || !server_->inbox(index_).empty() || server_->mesh().HasWork(index_);
+         !control_replies_.empty() || MayFlushHeld() || !server_->inbox(index_).empty() || server_->mesh().HasWork(index_);
 }
 
 void Worker::HandleEvents(const epoll_event* events, int count) {
@@ -251,6 +252,7 @@ void Worker::MarkReady(Connection* connection) {
 void Worker::ServeLists() {
   PollShards();
   ExpireWaiting();
+  if (__builtin_expect(!held_replies_.empty(), 0)) FlushHeld();
   DrainInbox();
   DeliverControlReplies();
   ResumePostponed();
@@ -285,7 +287,8 @@ void Worker::ServeLists() {
   }
   log_lines_.clear();
   std::erase_if(dead_, [this](Connection* connection) {
-    if (connection->in_ready_list || connection->in_resume_list || connection->in_flush_list) {
+    if (connection->in_ready_list || connection->in_resume_list || connection->in_flush_list ||
+        connection->in_held_list) {
       return false;  // a list still names it
     }
     Bury(connection);
@@ -330,6 +333,10 @@ void Worker::ResumeAnswered() {
 }
 
 void Worker::RingBells() {
+  if (__builtin_expect(thread_.effects.must_wake, 0)) {
+    thread_.effects.must_wake = false;
+    thread_.effects.sink()->Wake();
+  }
   if (bells_to_ring_.empty()) return;
   ring::FullFence();  // one for all bells
   for (const engine::WorkerId worker : bells_to_ring_) {

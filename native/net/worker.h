@@ -68,7 +68,7 @@ struct ClientFilter {
 
 /// Commands that the worker itself knows by name.
 struct SpecialCommands {
-  CommandId client, debug, exec, unwatch, watch, reset;
+  CommandId client, debug, exec, unwatch, watch, reset, ping;
   std::array<CommandId, 4> immediate;   // what MULTI does not queue beside EXEC and DISCARD
   std::array<CommandId, 9> subscriber;  // what a RESP2 client that listens may call
 };
@@ -153,6 +153,9 @@ class Worker final : public engine::WorkerPort {
   void EvictLater();
   void Drain() override { DrainInboxOnce(); }
   engine::WorkerTracking& tracking() override { return tracking_; }
+  /// Whether replies wait here for the journal. Any thread; relaxed: read behind a fence that pairs with the
+  /// one before this worker sleeps.
+  bool holds_replies() const { return has_held_.load(std::memory_order_relaxed); }
   void PollLater(engine::ShardId shard) { shards_to_poll_.push_back(shard); }
   /// Fills what all commands of this worker share.
   void PrepareContext(engine::CommandContext* ctx);
@@ -211,6 +214,10 @@ class Worker final : public engine::WorkerPort {
   void FlushAnswered();
   void SendSoon(Connection* connection);
   void SendDeferred();
+  bool IsHeld(const Connection& connection) const;
+  void Hold(Connection* connection);
+  void FlushHeld();
+  bool MayFlushHeld() const;
   void Close(Connection* connection);
   const engine::OutputLimit& OutputLimitOf(const Connection& connection) const;
   bool IsOverOutputLimit(Connection* connection);
@@ -240,6 +247,7 @@ class Worker final : public engine::WorkerPort {
                     std::span<const std::string_view> args);
   Outcome RunOnSet(Connection* connection, const CommandSpec* spec, engine::Handler handler,
                    std::span<const std::string_view> args);
+  bool IsRefusedByDisk(const CommandSpec& spec, const engine::Session& session) const;
   bool Refuse(Connection* connection, const CommandSpec* spec, std::span<const std::string_view> args);
   void RefuseUnknown(Connection* connection, const CommandSpec* container,
                      std::span<const std::string_view> args);
@@ -248,6 +256,12 @@ class Worker final : public engine::WorkerPort {
   Outcome RunOnShards(Connection* connection, const CommandSpec* spec, engine::Handler handler,
                       std::span<const std::string_view> args, engine::ShardId first_shard);
   bool RunsInMulti(const CommandSpec& spec) const;
+  /// Ends the unit of the command that has just run, while its leases are held.
+  void NoteUnit(Connection* connection, const CommandSpec& spec) {
+    const uint64_t seq = engine::EndUnit(thread_);
+    // A key that a reader has found expired is nothing that its reply speaks of.
+    if (__builtin_expect(seq != 0, 0) && (spec.flags & kFlagReadonly) == 0) connection->written_seq = seq;
+  }
   Outcome RunHere(Connection* connection, const CommandSpec* spec, engine::Handler handler,
                std::span<const std::string_view> args, std::span<const engine::Key> keys);
   void QueueInTransaction(Connection* connection, const CommandSpec* spec, const engine::HandlerRow& row,
@@ -347,6 +361,9 @@ class Worker final : public engine::WorkerPort {
   std::vector<Connection*> to_flush_;         // have got messages
   TurnLog turn_logs_[2];                      // messages to many, by protocol, until FlushPushed
   std::vector<Connection*> to_close_;         // have got too many
+  std::vector<Connection*> held_replies_;     // their output waits for the journal
+  uint64_t held_seq_min_ = 0;                 // the first unit that one of them waits for
+  std::atomic<bool> has_held_{false};
   // Messages to connections whose reply is not complete (Session::holds_pushes).
   std::unordered_map<const Connection*, resp::OutputBuffer> held_pushes_;
   std::vector<QueuedRequest*> prepared_;      // to be submitted, or run at home, when no command runs

@@ -1,5 +1,6 @@
 // Worker: from bytes to executed commands. See worker.h for the life of a batch.
 #include <algorithm>
+#include <cstring>
 
 #include "base/clock.h"
 #include "base/strings.h"
@@ -38,6 +39,12 @@ bool MayRunLoading(const CommandSpec& spec, const engine::Session& session) {
   uint64_t flags = spec.flags;
   if (spec.id == CommandId::kExec && session.in_multi) flags &= session.transaction->common_flags();
   return (flags & kFlagLoading) != 0;
+}
+
+/// strerror, without its buffer.
+const char* ErrorText(int error) {
+  const char* text = strerrordesc_np(error);
+  return text == nullptr ? "Unknown error" : text;
 }
 
 }  // namespace
@@ -242,8 +249,15 @@ bool Worker::RunsInMulti(const CommandSpec& spec) const {
                                                ids_.immediate.end();
 }
 
-/// Redis's order of checks: known, arity, protected, authenticated, subscriber, loading, monitor. True: an error
-/// was sent.
+/// What is refused while the disk fails, in Redis's words and at its place: whatever writes, and PING, by which
+/// monitoring is to notice it.
+bool Worker::IsRefusedByDisk(const CommandSpec& spec, const engine::Session& session) const {
+  if ((spec.flags & kFlagWrite) != 0 || spec.id == ids_.ping) return true;
+  return spec.id == ids_.exec && session.transaction != nullptr && (session.transaction->flags() & kFlagWrite) != 0;
+}
+
+/// Redis's order of checks: known, arity, protected, authenticated, disk, subscriber, loading, monitor. True: an
+/// error was sent.
 bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
                     std::span<const std::string_view> args) {
   const engine::Session& session = connection->session;
@@ -256,7 +270,9 @@ bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
       session.is_subscriber && session.resp == 2 &&
       std::find(ids_.subscriber.begin(), ids_.subscriber.end(), spec->id) == ids_.subscriber.end();
   const bool is_loading = engine_.is_loading.load(std::memory_order_relaxed);
-  const bool is_special = is_debug || no_multi || is_monitor || is_subscriber || is_loading;
+  const int journal_error = engine_.durability.error.load(std::memory_order_relaxed);
+  const bool no_writes = journal_error != 0 || engine_.refuses_writes();
+  const bool is_special = is_debug || no_multi || is_monitor || is_subscriber || is_loading || no_writes;
   if (__builtin_expect(!bad_arity && !no_auth && !is_special, 1)) return false;
   std::string text;
   if (bad_arity) {
@@ -267,6 +283,9 @@ bool Worker::Refuse(Connection* connection, const CommandSpec* spec,
     text = "ERR Command not allowed inside a transaction";
   } else if (no_auth) {
     text = engine::errors::kNoAuth;
+  } else if (no_writes && IsRefusedByDisk(*spec, session)) {
+    text = engine_.write_refusal();
+    if (text.empty()) text = std::string("MISCONF Errors writing to the AOF file: ") + ErrorText(journal_error);
   } else if (is_subscriber) {
     text = "ERR Can't execute '" + std::string(spec->full_name) +
            "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context";
@@ -414,6 +433,7 @@ Worker::Outcome Worker::RunOnConnection(Connection* connection, const CommandSpe
   ctx.sender = &connection->session;
   if ((spec->flags & kFlagBlocking) != 0) ctx.block = &block_;
   RunCommand(ctx, handler, &tick_);
+  NoteUnit(connection, *spec);
   if (__builtin_expect(block_.is_set, 0)) {
     EndReply(connection, is_covered);
     Wait(connection, spec, handler, args, {}, is_covered);
@@ -445,6 +465,7 @@ Worker::Outcome Worker::RunHere(Connection* connection, const CommandSpec* spec,
   if (spec->runs == Runs::kTransaction) ctx.session = &connection->session;
   if ((spec->flags & kFlagBlocking) != 0) ctx.block = &block_;
   RunCommand(ctx, handler, &tick_);
+  NoteUnit(connection, *spec);
   counters_.commands_in_place.Increment();
   EndReply(connection, is_covered);
   const bool must_wait = block_.is_set;

@@ -134,14 +134,17 @@ bool Worker::ExpireDatabase(engine::ShardId shard, int db, int64_t deadline_ns) 
           const engine::Key key = engine_.MakeKey(name);
           engine::Handle handle = space.Find(db_index, key);
           if (handle) engine::ExpireKey(engine_, &counters_, db_index, key, handle);
+          engine::EndUnit(thread_);
         },
         [&](int db_index, std::string_view name) {
           if (is_late) return;
           const engine::Key key = engine_.MakeKey(name);
           const engine::Handle handle = space.Find(db_index, key);
           while (handle && engine::ExpireHashFields(engine_, db_index, key, handle, now_ms_) && !is_late) {
+            engine::EndUnit(thread_);
             is_late = Clock::MonotonicNs() >= deadline_ns;
           }
+          engine::EndUnit(thread_);
           is_late = is_late || Clock::MonotonicNs() >= deadline_ns;
         });
     if (is_late) {

@@ -421,6 +421,7 @@ void Worker::Flush(Connection* connection) {
   resp::OutputBuffer& output = connection->output;
   // Whoever another worker is to wake (a waiter that was served, subscribers) is on his way while we write.
   if (!output.empty()) RingBells();
+  if (__builtin_expect(IsHeld(*connection), 0)) return Hold(connection);
   while (connection->writable && !output.empty()) {
     std::string_view pieces[kPiecesMax];
     const size_t count = output.Peek(pieces, kPiecesMax);
@@ -456,6 +457,49 @@ void Worker::Flush(Connection* connection) {
   NotePeak(0, output.memory());
   Account(connection);
   if (IsOverOutputLimit(connection)) CloseOverLimit(connection);
+}
+
+// ---- Replies that wait for the journal ----
+
+/// Whether the output has a reply in it to a write that is not yet on disk, under appendfsync always.
+bool Worker::IsHeld(const Connection& connection) const {
+  if (__builtin_expect(connection.written_seq == 0, 1) || connection.output.empty()) return false;
+  const engine::Durability& durability = engine_.durability;
+  // relaxed: a switch to always counts from the next look. acquire: pairs with the journal's release.
+  return durability.holds_replies.load(std::memory_order_relaxed) &&
+         connection.written_seq > durability.acknowledged.load(std::memory_order_acquire);
+}
+
+/// Its commands go on, and its output grows, up to its limits as that of a client that does not read.
+void Worker::Hold(Connection* connection) {
+  if (held_replies_.empty() || connection->written_seq < held_seq_min_) held_seq_min_ = connection->written_seq;
+  if (!connection->in_held_list) {
+    connection->in_held_list = true;
+    held_replies_.push_back(connection);
+    // relaxed: the fence before this worker sleeps orders it before its last look at what is acknowledged.
+    has_held_.store(true, std::memory_order_relaxed);
+  }
+  NotePeak(0, connection->output.memory());
+  Account(connection);
+  if (IsOverOutputLimit(connection)) CloseOverLimit(connection);
+}
+
+bool Worker::MayFlushHeld() const {
+  if (held_replies_.empty()) return false;
+  const engine::Durability& durability = engine_.durability;
+  return !durability.holds_replies.load(std::memory_order_relaxed) ||
+         held_seq_min_ <= durability.acknowledged.load(std::memory_order_acquire);
+}
+
+/// Sends what may be sent now. Those that have been closed meanwhile leave the list.
+void Worker::FlushHeld() {
+  std::vector<Connection*> connections;
+  connections.swap(held_replies_);
+  for (Connection* connection : connections) {
+    connection->in_held_list = false;
+    Flush(connection);  // which holds it again, if need be
+  }
+  has_held_.store(!held_replies_.empty(), std::memory_order_relaxed);
 }
 
 void Worker::CloseOverLimit(Connection* connection) {

@@ -140,6 +140,7 @@ void Worker::ComeHome(QueuedRequest* request) {
       break;
   }
   if (connection->blocked == request) StopWaiting(connection, request);
+  if (request->written_seq > connection->written_seq) connection->written_seq = request->written_seq;
   connection->waits_for_answer = false;
   connection->is_away = false;
   if (connection->state == ConnectionState::kClosing) {
@@ -256,6 +257,7 @@ void Worker::NoteBlocked(QueuedRequest* request) {
 
 void Worker::StopWaiting(Connection* connection, QueuedRequest* request) {
   connection->blocked = nullptr;
+  if (request->written_seq > connection->written_seq) connection->written_seq = request->written_seq;
   counters_.blocked_clients.Set(counters_.blocked_clients.Get() - 1);
   if (request->deadline_ms != 0) timeouts_.erase({request->deadline_ms, request});
   counters_.clients_in_timeout_table.Set(timeouts_.size());
