@@ -169,7 +169,7 @@ void WriteHashValue(const Entry& entry, RdbType type, RdbWriter* writer) {
     }
     writer->String(name);
     writer->String(value);
-    return true;
+    return !writer->stopped();
   });
 }
 

@@ -52,6 +52,28 @@ enum class RdbType : uint8_t {
 inline constexpr uint32_t kRdbVersionMin = 9;
 inline constexpr uint32_t kRdbVersionMax = 12;
 
+/// Versions of files that are read; DUMP payloads and what we write have the narrower bounds above.
+inline constexpr uint32_t kRdbFileVersionMin = 1;
+/// Files from this version on end with a checksum.
+inline constexpr uint32_t kRdbChecksumVersionMin = 5;
+
+/// What stands where an entry's type byte could: everything in a file that is no entry, and what may precede
+/// one.
+enum class RdbOpcode : uint8_t {
+  kSlotInfo = 244,            // slot, keys, keys with an expiry: hints
+  kFunction = 245,            // a library's code
+  kFunctionPreRelease = 246,
+  kModuleAux = 247,
+  kIdle = 248,                // seconds since the last access of the entry that follows
+  kFrequency = 249,           // its LFU counter
+  kAux = 250,                 // name, value
+  kResizeDb = 251,            // keys, keys with an expiry: hints
+  kExpiryMs = 252,
+  kExpirySeconds = 253,
+  kSelectDb = 254,
+  kEnd = 255,
+};
+
 /// The six low bits of a string's first byte when the top two are set.
 enum class StringForm : uint8_t { kInt8 = 0, kInt16 = 1, kInt32 = 2, kLzf = 3 };
 
