@@ -334,6 +334,7 @@ class Worker final : public engine::WorkerPort {
   std::vector<Connection*> postponed_;        // by CLIENT PAUSE
   std::vector<QueuedRequest*> postponed_requests_;
   bool must_look_at_postponed_ = false;
+  bool was_paused_ = false;  // when they were looked at last
   std::set<std::pair<int64_t, QueuedRequest*>> timeouts_;  // of waiting commands, by deadline
   int timer_fd_ = -1;
   int64_t timer_armed_ms_ = 0;

@@ -203,7 +203,9 @@ void Worker::PostponeRequest(QueuedRequest* request) {
   connection->is_away = false;
   NotePostponed(connection);
   postponed_requests_.push_back(request);
-  must_look_at_postponed_ = true;
+  // Whoever held it back may have let go since. A snapshot counts that, and tells us afterwards.
+  const uint32_t releases = engine_.snapshot_releases.load(std::memory_order_relaxed);
+  if (!engine_.HoldsForSnapshot() || releases != request->snapshot_releases) must_look_at_postponed_ = true;
   // What it sends meanwhile is kept, so that its end is seen.
   if (connection->readable) MarkReady(connection);
 }
@@ -227,7 +229,9 @@ void Worker::ForgetPostponed(Connection* connection) {
 void Worker::ResumePostponed() {
   if (postponed_.empty() && postponed_requests_.empty()) return;
   const bool is_paused = engine_.IsPaused(now_ms_);
-  if (is_paused && !must_look_at_postponed_) return;
+  const bool must_look = must_look_at_postponed_ || (was_paused_ && !is_paused);
+  was_paused_ = is_paused;
+  if ((is_paused || engine_.HoldsForSnapshot()) && !must_look) return;
   must_look_at_postponed_ = false;
   std::vector<Connection*> connections;
   connections.swap(postponed_);
