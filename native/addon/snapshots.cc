@@ -8,10 +8,13 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "addon/servers.h"
-#include "net/saver.h"
+#include "net/snapshot_access.h"
+#include "persistence/saver.h"
 
 namespace sherd {
 namespace {
@@ -20,6 +23,29 @@ using persistence::JournalStep;
 using persistence::SnapshotFormat;
 using persistence::SnapshotOptions;
 using persistence::SnapshotOutcome;
+
+using persistence::Saver;
+
+/// The savers of the process; each lives as long as its server, or a snapshot that it makes.
+struct Savers {
+  struct Row {
+    std::weak_ptr<net::Server> server;
+    std::shared_ptr<Saver> saver;
+  };
+  std::mutex mutex;
+  std::vector<Row> rows;
+};
+
+std::shared_ptr<Saver> SaverOf(const std::shared_ptr<net::Server>& server) {
+  static Savers savers;
+  const std::lock_guard<std::mutex> lock(savers.mutex);
+  std::erase_if(savers.rows, [](const Savers::Row& row) { return row.server.expired(); });
+  for (const Savers::Row& row : savers.rows) {
+    if (row.server.lock() == server) return row.saver;
+  }
+  savers.rows.push_back({server, std::make_shared<Saver>(server->engine(), &server->snapshot_access())});
+  return savers.rows.back().saver;
+}
 
 /// A running snapshot as Node sees it.
 class SnapshotJob final : public Napi::AsyncProgressQueueWorker<char> {
@@ -34,7 +60,7 @@ class SnapshotJob final : public Napi::AsyncProgressQueueWorker<char> {
   Napi::Promise promise() const { return deferred_.Promise(); }
 
   void Execute(const ExecutionProgress& progress) override {
-    outcome_ = server_->snapshots().Run(options_, [&progress] {
+    outcome_ = SaverOf(server_)->Run(options_, [&progress] {
       const char done = 0;
       progress.Send(&done, 1);
     });
@@ -104,7 +130,7 @@ Napi::Value StartSnapshot(const Napi::CallbackInfo& info) {
     Napi::RangeError::New(env, "no RDB version that can be written").ThrowAsJavaScriptException();
     return env.Undefined();
   }
-  if (!server->snapshots().Begin()) {
+  if (!SaverOf(server)->Begin()) {
     Napi::Error::New(env, "a snapshot is running").ThrowAsJavaScriptException();
     return env.Undefined();
   }
@@ -116,7 +142,7 @@ Napi::Value StartSnapshot(const Napi::CallbackInfo& info) {
 
 Napi::Value CancelSnapshot(const Napi::CallbackInfo& info) {
   const std::shared_ptr<net::Server> server = ServerArgument(info);
-  if (server != nullptr) server->snapshots().Cancel();
+  if (server != nullptr) SaverOf(server)->Cancel();
   return info.Env().Undefined();
 }
 
@@ -124,7 +150,7 @@ Napi::Value SnapshotProgress(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const std::shared_ptr<net::Server> server = ServerArgument(info);
   if (server == nullptr) return env.Undefined();
-  const net::Saver::Progress progress = server->snapshots().progress();
+  const Saver::Progress progress = SaverOf(server)->progress();
   Napi::Object result = Napi::Object::New(env);
   result.Set("isRunning", Napi::Boolean::New(env, progress.is_running));
   result.Set("keysDone", Napi::BigInt::New(env, progress.keys_done));

@@ -8,10 +8,13 @@
 // have been saved, and servers without a snapshot, pay one comparison with a byte of a line that they need
 // anyway. `db` is always the database's number at the instant (Database::db_at_instant).
 //
+// SnapshotAccess is the other direction: what a snapshot needs of the server around it.
+//
 // Thread: whoever holds the lease of the keyspace's shard.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "engine/entry.h"
 
@@ -39,6 +42,24 @@ class SnapshotHook {
 
  protected:
   ~SnapshotHook() = default;
+};
+
+/// The way into shards of the thread that writes a snapshot.
+class SnapshotAccess {
+ public:
+  /// The calling thread is the one until Leave().
+  virtual void Enter() = 0;
+  virtual void Leave() = 0;
+  virtual void Acquire(uint16_t shard) = 0;
+  /// May execute what has queued meanwhile, on this thread.
+  virtual void Release(uint16_t shard) = 0;
+  /// Runs `work` while the leases of all shards are held.
+  virtual void WithAll(const std::function<void()>& work) = 0;
+  /// Commands that were held back may look again.
+  virtual void LetGo() = 0;
+
+ protected:
+  ~SnapshotAccess() = default;
 };
 
 }  // namespace sherd::engine

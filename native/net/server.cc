@@ -16,9 +16,9 @@
 
 #include "base/clock.h"
 #include "engine/effort.h"
-#include "net/runner.h"
 #include "net/lease_guest.h"
-#include "net/saver.h"
+#include "net/runner.h"
+#include "net/snapshot_access.h"
 #include "net/worker.h"
 
 namespace sherd::net {
@@ -41,7 +41,7 @@ Server::Server(const engine::EngineConfig& config, const engine::HandlerTable* h
   for (int i = 1; i < static_cast<int>(engine::kRunners); i++) {
     guests_.push_back(std::make_unique<LeaseGuest>(this, static_cast<engine::WorkerId>(config.workers + i)));
   }
-  snapshots_ = std::make_unique<Saver>(this);
+  snapshot_access_ = std::make_unique<SnapshotAccess>(this);
 }
 
 Server::~Server() {

@@ -30,7 +30,7 @@ struct Connection;
 class Worker;
 class Runner;
 class LeaseGuest;
-class Saver;
+class SnapshotAccess;
 
 /// A command that waits at a shard, travels to another worker, or waits for a key (then it is the waiter).
 /// Owns copies of its arguments: the connection's buffers are the worker's.
@@ -138,8 +138,8 @@ class Server final : public shard::Executor, public engine::PostOffice {
   LeaseGuest& guest(engine::WorkerId id) { return *guests_[id - static_cast<size_t>(engine_.config().workers) - 1]; }
   LeaseGuest& saver() { return *guests_[0]; }
   LeaseGuest& loader() { return *guests_[1]; }
-  /// Makes snapshots, on a thread that the caller brings along.
-  Saver& snapshots() { return *snapshots_; }
+  /// What a thread that writes a snapshot needs of this server.
+  SnapshotAccess& snapshot_access() { return *snapshot_access_; }
   /// Fills what all commands that run on a thread beside the workers share.
   void PrepareGuestContext(engine::WorkerId id, engine::CommandContext* ctx);
   const engine::HandlerTable& handlers() const { return *handlers_; }
@@ -250,7 +250,7 @@ class Server final : public shard::Executor, public engine::PostOffice {
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<Runner> runner_;
   std::vector<std::unique_ptr<LeaseGuest>> guests_;
-  std::unique_ptr<Saver> snapshots_;
+  std::unique_ptr<SnapshotAccess> snapshot_access_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::unique_ptr<std::atomic<int>[]> connection_counts_;
   std::unique_ptr<ring::Inbox[]> inboxes_;

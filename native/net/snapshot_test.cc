@@ -26,7 +26,6 @@ namespace {
 
 using engine::Entry;
 using engine::Handle;
-using persistence::JournalStep;
 using persistence::RdbOpcode;
 using persistence::Snapshot;
 using persistence::SnapshotFormat;
@@ -319,8 +318,10 @@ class Commands {
 
 // ---- The saver's world: every time it lets a lease go, commands run ----
 
-class Meddler final : public persistence::SnapshotAccess {
+class Meddler final : public engine::SnapshotAccess {
  public:
+  void Enter() override {}
+  void Leave() override {}
   void Acquire(engine::ShardId) override {}
   void Release(engine::ShardId shard) override {
     if (on_release) on_release();

@@ -17,7 +17,7 @@ constexpr size_t kSizeSamples = 5;
 
 }  // namespace
 
-Snapshot::Snapshot(engine::Engine& engine, SnapshotAccess* access, const SnapshotOptions& options)
+Snapshot::Snapshot(engine::Engine& engine, engine::SnapshotAccess* access, const SnapshotOptions& options)
     : engine_(engine),
       access_(access),
       options_(options),
@@ -105,6 +105,7 @@ bool Snapshot::IsBig(const Entry& entry) const {
 }
 
 void Snapshot::Want(uint16_t shard, int db, const engine::Key& key) {
+  held_back_.fetch_add(1, std::memory_order_relaxed);
   is_awaited_.store(true, std::memory_order_relaxed);
   const std::lock_guard<std::mutex> lock(wanted_mutex_);
   const bool is_known = std::any_of(wanted_.begin(), wanted_.end(), [&](const Wanted& wanted) {

@@ -68,19 +68,6 @@
 
 namespace sherd::persistence {
 
-/// The saver's way into shards.
-class SnapshotAccess {
- public:
-  virtual void Acquire(engine::ShardId shard) = 0;
-  virtual void Release(engine::ShardId shard) = 0;
-  virtual void WithAll(const std::function<void()>& work) = 0;
-  /// Commands that were held back may look again.
-  virtual void LetGo() = 0;
-
- protected:
-  ~SnapshotAccess() = default;
-};
-
 enum class JournalStep : uint8_t { kNone, kCut, kBegin };
 
 struct SnapshotOptions {
@@ -108,12 +95,13 @@ struct SnapshotOutcome {
   uint64_t bytes = 0;
   uint32_t version = 0;  // 0 for commands
   uint64_t extra_bytes_peak = 0;
+  uint64_t held_back = 0;  // commands that found a big value unsaved, counted each time they came
   uint64_t offset = 0;   // of the replication stream at the instant
 };
 
 class Snapshot final : private engine::SnapshotHook, private RdbSink {
  public:
-  Snapshot(engine::Engine& engine, SnapshotAccess* access, const SnapshotOptions& options);
+  Snapshot(engine::Engine& engine, engine::SnapshotAccess* access, const SnapshotOptions& options);
   ~Snapshot();
 
   /// The whole of it. `on_instant` is called when the instant is over and the journal has done what it was asked.
@@ -202,7 +190,7 @@ class Snapshot final : private engine::SnapshotHook, private RdbSink {
   void AddExtra(int64_t bytes);
 
   engine::Engine& engine_;
-  SnapshotAccess* const access_;
+  engine::SnapshotAccess* const access_;
   const SnapshotOptions options_;
   uint32_t version_;
   SnapshotFile file_;
@@ -226,6 +214,7 @@ class Snapshot final : private engine::SnapshotHook, private RdbSink {
   std::mutex wanted_mutex_;
   std::deque<Wanted> wanted_;  // guarded by wanted_mutex_
   std::atomic<size_t> wanted_count_{0};
+  std::atomic<uint64_t> held_back_{0};
   std::atomic<bool> is_awaited_{false};  // somebody has been held back since the last LetGo
 
   std::atomic<bool> is_cancelled_{false};

@@ -36,6 +36,7 @@ SnapshotOutcome Snapshot::Run(const std::function<void()>& on_instant) {
   outcome.bytes = file_.bytes();
   outcome.version = options_.format == SnapshotFormat::kRdb ? version_ : 0;
   outcome.extra_bytes_peak = static_cast<uint64_t>(extra_bytes_peak_.load(std::memory_order_relaxed));
+  outcome.held_back = held_back_.load(std::memory_order_relaxed);
   outcome.offset = offset_;
   return outcome;
 }

@@ -20,8 +20,9 @@
 
 #include "base/crc64.h"
 #include "engine/value_ops.h"
-#include "net/saver.h"
+#include "net/snapshot_access.h"
 #include "net/test_rig.h"
+#include "persistence/saver.h"
 #include "persistence/value_reader.h"
 #include "stress/stress.h"
 
@@ -213,6 +214,7 @@ class Studio {
  private:
   void SaveAll() {
     Random random(options_.seed);
+    persistence::Saver saver(rig_.engine(), &rig_.server().snapshot_access());
     const char* folder = std::getenv("TMPDIR");
     persistence::SnapshotOptions request;
     request.path = std::string(folder == nullptr ? "/tmp" : folder) + "/sherd-snapshot-stress-" + std::to_string(getpid());
@@ -221,15 +223,16 @@ class Studio {
     int whole = 0;
     uint64_t keys = 0;
     uint64_t extra = 0;
+    uint64_t held_back = 0;
     for (int i = 0; (whole < kSnapshotsMin || std::chrono::steady_clock::now() < until) && !is_lost_.load(); i++) {
       request.compresses = random.OneIn(2);
       request.big_bytes = random.OneIn(2) ? 4096 : 64 * 1024;
       request.slice_bytes = random.OneIn(2) ? 500 : 64 * 1024;
       request.key_delay_us = random.OneIn(3) ? 5 : 0;
       const bool is_cancelled = random.OneIn(6);
-      STRESS_EXPECT(rig_.server().snapshots().Begin());
-      const auto cancel = [&] { is_cancelled ? rig_.server().snapshots().Cancel() : void(); };
-      const persistence::SnapshotOutcome outcome = rig_.server().snapshots().Run(request, cancel);
+      STRESS_EXPECT(saver.Begin());
+      const auto cancel = [&] { is_cancelled ? saver.Cancel() : void(); };
+      const persistence::SnapshotOutcome outcome = saver.Run(request, cancel);
       STRESS_EXPECT(outcome.error == 0, outcome.error);
       STRESS_EXPECT(outcome.is_cancelled == is_cancelled);
       if (is_cancelled) continue;
@@ -239,10 +242,12 @@ class Studio {
       whole++;
       keys += outcome.keys;
       extra = std::max(extra, outcome.extra_bytes_peak);
+      held_back += outcome.held_back;
     }
-    std::printf("  threads %d shards %d: %d snapshots, %llu keys, at most %llu bytes beside the data\n", threads_,
-                rig_.engine().shard_count(), whole, static_cast<unsigned long long>(keys),
-                static_cast<unsigned long long>(extra));
+    std::printf("  threads %d shards %d: %d snapshots, %llu keys, at most %llu bytes beside the data, %llu held back\n",
+                threads_, rig_.engine().shard_count(), whole, static_cast<unsigned long long>(keys),
+                static_cast<unsigned long long>(extra), static_cast<unsigned long long>(held_back));
+    STRESS_EXPECT(held_back > 0);
     unlink(request.path.c_str());
   }
 
