@@ -161,6 +161,7 @@ void Server::Execute(shard::Request* base, shard::WorkerId self) {
   if (__builtin_expect(engine_.gate.load(std::memory_order_relaxed) != 0, 0)) {
     const Verdict verdict = CheckGate(*request->spec, request->transaction, request->db, request->keys,
                                       request->args.size(), &request->shard_list);
+    request->awaits_snapshot = verdict == Verdict::kAwaitSnapshot;
     // relaxed: it is raised when the lease that we hold has been given up.
     request->snapshot_releases = engine_.snapshot_releases.load(std::memory_order_relaxed);
     if (verdict != Verdict::kRun) {

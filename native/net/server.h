@@ -68,7 +68,8 @@ struct QueuedRequest final : shard::Request, engine::Waiter, engine::Message {
   const CommandSpec* spec = nullptr;
   engine::Handler handler = nullptr;
   int db = 0;
-  uint32_t snapshot_releases = 0;  // Engine's, when it was held back
+  bool awaits_snapshot = false;    // who holds it back is not CLIENT PAUSE
+  uint32_t snapshot_releases = 0;  // Engine's, when that was found
   int resp = 2;
   bool no_touch = false;
   engine::Tracker tracker = 0;  // see CommandContext
@@ -192,8 +193,8 @@ class Server final : public shard::Executor, public engine::PostOffice {
 
   // ---- The gate (Engine::gate), leases held ----
 
-  enum class Verdict : uint8_t { kRun, kPostpone, kWiden };
-  /// Whether a command may run now with the shards it has. kWiden: `*shards` has been extended by those
+  enum class Verdict : uint8_t { kRun, kPostpone, kAwaitSnapshot, kWiden };
+  /// Whether a command may run now with the shards it has. kPostpone: CLIENT PAUSE holds it back. kWiden: `*shards` has been extended by those
   /// that it needs too.
   Verdict CheckGate(const CommandSpec& spec, const engine::Transaction* transaction, int db,
                     std::span<const engine::Key> keys, size_t arg_count,

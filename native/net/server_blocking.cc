@@ -222,7 +222,9 @@ Server::Verdict Server::CheckGate(const CommandSpec& spec, const engine::Transac
                                   std::vector<shard::ShardId>* shards) {
   if (IsPaused(spec, transaction)) return Verdict::kPostpone;
   const uint32_t gate = engine_.gate.load(std::memory_order_relaxed);
-  if ((gate & engine::kGateSnapshot) != 0 && AwaitsSnapshot(spec, transaction, db, keys)) return Verdict::kPostpone;
+  if ((gate & engine::kGateSnapshot) != 0 && AwaitsSnapshot(spec, transaction, db, keys)) {
+    return Verdict::kAwaitSnapshot;
+  }
   if ((gate & ~engine::kGateSnapshot) < engine::kGateWaiter) return Verdict::kRun;
   std::vector<Key> reached;
   const auto reach = [&](const Key& key, bool writes) {

@@ -185,7 +185,8 @@ void Worker::NoteResumed(Connection* connection) {
 }
 
 /// Parks a connection in front of a command that may not run yet; it is parsed again later.
-Worker::Outcome Worker::Postpone(Connection* connection) {
+Worker::Outcome Worker::Postpone(Connection* connection, bool awaits_snapshot) {
+  was_paused_ = was_paused_ || !awaits_snapshot;
   connection->state = ConnectionState::kParked;
   NotePostponed(connection);
   postponed_.push_back(connection);
@@ -205,7 +206,8 @@ void Worker::PostponeRequest(QueuedRequest* request) {
   postponed_requests_.push_back(request);
   // Whoever held it back may have let go since. A snapshot counts that, and tells us afterwards.
   const uint32_t releases = engine_.snapshot_releases.load(std::memory_order_relaxed);
-  if (!engine_.HoldsForSnapshot() || releases != request->snapshot_releases) must_look_at_postponed_ = true;
+  if (!request->awaits_snapshot || releases != request->snapshot_releases) must_look_at_postponed_ = true;
+  was_paused_ = was_paused_ || !request->awaits_snapshot;
   // What it sends meanwhile is kept, so that its end is seen.
   if (connection->readable) MarkReady(connection);
 }

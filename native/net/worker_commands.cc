@@ -538,7 +538,7 @@ Worker::Outcome Worker::RunOnSet(Connection* connection, const CommandSpec* spec
       return outcome;
     }
     server_->leases().ReleaseAll(held_.data(), count, index_);
-    if (verdict == Server::Verdict::kPostpone) return Postpone(connection);
+    if (verdict != Server::Verdict::kWiden) return Postpone(connection, verdict == Server::Verdict::kAwaitSnapshot);
   }
   if (spec->runs != Runs::kTransaction) return Queue(connection, spec, handler, args, keys_, shards_);
   QueuedRequest* request = MakeRequest(connection, spec, handler, args, {}, shards_);

@@ -169,7 +169,8 @@ bool Snapshot::Slice(uint16_t index, Walk* walk) {
   if (is_done && walk->taken == nullptr && walk->big_names.empty()) walk->is_done = true;
   access_->Release(index);
   CountSaved(is_sweep_ ? 0 : keys);
-  Flush();
+  // Short slices share a write.
+  if (out_.size() >= options_.slice_bytes / 2) Flush();
   Rest(keys);
   return is_done;
 }
