@@ -100,6 +100,14 @@ function save(request: Partial<SnapshotRequest>, onInstant = (): void => undefin
   );
 }
 
+/** Lines of a file, without what a version below 10 does not tell of streams. */
+function linesOf(path: string, version: number): string[] {
+  const lines = canonicalLines(new MemorySource(readFileSync(path)), { withoutActiveTimes: true });
+  return version < 10 ? lines.filter((line) => !hasStreamDetails(line)) : lines;
+}
+
+const hasStreamDetails = (line: string): boolean => / stream (length|group) /.test(line);
+
 const digestOf = async (server: RespClient): Promise<string> => (await server.send('DEBUG', 'DIGEST')).text;
 
 describe(`files of snapshots (SHERD_SEED=${SEED})`, () => {
@@ -120,20 +128,22 @@ describe(`files of snapshots (SHERD_SEED=${SEED})`, () => {
     const redis = await startRedis(['--dir', dir]);
     const reader = await RespClient.connect({ port: redis.port });
     expect(await digestOf(reader)).toBe(await digestOf(client));
-    const lines = canonicalLines(new MemorySource(bytes), { withoutActiveTimes: true });
-    expect(await serverLines(reader)).toEqual(lines);
+    const served = await serverLines(reader);
+    const known = version < 10 ? served.filter((line) => !hasStreamDetails(line)) : served;
+    expect(known).toEqual(linesOf(path, version));
     reader.close();
     await redis.stop();
   });
 
   it('are sound to our own reader in every version', async () => {
-    const contents: string[][] = [];
-    for (const version of [9, 10, 11, 12]) {
+    const reference = join(folder, 'any-10.rdb');
+    await save({ path: reference });
+    for (const version of [9, 11, 12]) {
       const path = join(folder, `any-${version}.rdb`);
       await save({ path, version, hasChecksum: version !== 12 });
-      contents.push(canonicalLines(new MemorySource(readFileSync(path)), { withoutActiveTimes: true }));
+      const expected = linesOf(reference, 10);
+      expect(linesOf(path, version)).toEqual(version < 10 ? expected.filter((line) => !hasStreamDetails(line)) : expected);
     }
-    for (const lines of contents) expect(lines).toEqual(contents[1]);
   });
 
   it('are replayed by redis-server when they are commands', async () => {
@@ -141,8 +151,13 @@ describe(`files of snapshots (SHERD_SEED=${SEED})`, () => {
     mkdirSync(dir);
     const result = await save({ path: join(dir, 'appendonly.aof'), format: 'aof' });
     expect(result.version).toBe(0);
+    const reference = join(dir, 'reference.rdb');
+    await save({ path: reference });
     const redis = await startRedis(['--dir', dir, '--appendonly', 'yes']);
     const reader = await RespClient.connect({ port: redis.port });
+    // What is pending but deleted cannot be told in commands.
+    const served = (await serverLines(reader)).filter((line) => !hasStreamDetails(line));
+    expect(served).toEqual(linesOf(reference, 10).filter((line) => !hasStreamDetails(line)));
     expect(await digestOf(reader)).toBe(await digestOf(client));
     reader.close();
     await redis.stop();
