@@ -111,7 +111,8 @@ void Snapshot::Instant() {
   BeginShards();
   // relaxed: whoever takes a lease from now on sees it.
   engine_.gate.fetch_or(engine::kGateSnapshot, std::memory_order_relaxed);
-  journal_ = options_.journal == JournalStep::kNone ? nullptr : engine_.snapshot_journal.load();
+  if (options_.journal == JournalStep::kNone) return;
+  journal_ = engine_.snapshot_journal;
   if (journal_ == nullptr) return;
   options_.journal == JournalStep::kCut ? journal_->Cut() : journal_->Begin();
 }
