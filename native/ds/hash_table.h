@@ -208,7 +208,8 @@ class HashTable {
     RemoveAt(position.head_, position.bucket_, position.index_);
     size_--;
     // Two merges an erase at most, so that the table shrinks as fast as it empties.
-    for (int i = 0; i < 2 && bucket_count_ > 1 && size_ < bucket_count_ * hash_table_detail::kMinLoad;
+    for (int i = 0; i < 2 && bucket_count_ > 1 && size_ < bucket_count_ * hash_table_detail::kMinLoad &&
+                    !keeps_buckets_;
          i++) {
       Shrink();
     }
@@ -227,6 +228,11 @@ class HashTable {
     const bool is_split = index < split_ || index >= (size_t{1} << level_);
     return hash_table_detail::NextScanCursor(cursor, is_split ? level_ + 1 : level_);
   }
+
+  /// While set, buckets are added but not taken back (but for those of an empty table). Entries then move
+  /// upwards only, so that a walk by VisitBuckets from the first bucket to the last meets every entry that is
+  /// there all the time, some of them twice.
+  void KeepBuckets(bool keeps) { keeps_buckets_ = keeps; }
 
   /// Visits buckets [first, first + count) in storage order; for cron work that needs no cursor
   /// guarantees and for taking tables apart. The visitor must not insert or erase.
@@ -697,6 +703,7 @@ class HashTable {
   size_t chained_ = 0;
   size_t memory_ = 0;
   int level_ = 0;
+  bool keeps_buckets_ = false;
 };
 
 }  // namespace sherd::ds

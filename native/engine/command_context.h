@@ -157,7 +157,7 @@ class CommandContext {
   /// To be called before an existing value is changed in place: whoever needs its present state (a
   /// snapshot) takes it now. Returns the entry.
   Entry& Mutate(const Key& key, Handle handle) {
-    handle.entry()->epoch = keyspace(key).epoch();
+    keyspace(key).Preserve(db, handle.entry());
     return *handle.entry();
   }
   SlabHeap& heap(const Key& key) { return keyspace(key).heap(); }

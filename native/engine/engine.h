@@ -22,6 +22,7 @@
 #include "engine/monitor.h"
 #include "engine/options.h"
 #include "engine/pubsub.h"
+#include "engine/snapshot_journal.h"
 #include "engine/tracking.h"
 
 namespace sherd::engine {
@@ -43,6 +44,7 @@ inline constexpr uint32_t kGatePauseWrites = 1;
 inline constexpr uint32_t kGatePauseAll = 2;
 inline constexpr uint32_t kGatePause = kGatePauseWrites | kGatePauseAll;
 inline constexpr uint32_t kGateWaiter = 4;
+inline constexpr uint32_t kGateSnapshot = uint32_t{1} << 31;
 
 /// Limits of one client class (client-output-buffer-limit): bytes, bytes, seconds; 0 is no limit.
 struct OutputLimit {
@@ -139,12 +141,21 @@ class Engine {
   /// interpreter. All leases held.
   std::vector<std::string> function_libraries;
 
+  /// Snapshots that were cancelled or failed since the last one that was finished. The saver's.
+  int unfinished_snapshots = 0;
+  /// The journal, for snapshots to cut; null while there is none.
+  std::atomic<SnapshotJournal*> snapshot_journal{nullptr};
+
   // ---- The gate: what a command must look at, once it holds its leases and before it runs ----
 
   /// Zero nearly always. Bits 0 and 1: CLIENT PAUSE (kGatePauseWrites, kGatePauseAll), changed under all
   /// leases, so that whoever takes a lease afterwards sees it. Above, in steps of kGateWaiter: waiters that
-  /// need more shards than the key they wait for (BLMOVE), changed under the leases of that key.
+  /// need more shards than the key they wait for (BLMOVE), changed under the leases of that key. Top bit: a
+  /// snapshot runs, and commands that would change a big value that it has not saved yet are held back; set
+  /// under all leases.
   std::atomic<uint32_t> gate{0};
+  /// How many times a snapshot has let go what it held back; counted before workers are told.
+  std::atomic<uint32_t> snapshot_releases{0};
   /// When the pause ends, unix ms. Changed like the bits.
   std::atomic<int64_t> pause_until_ms{0};
   /// Whether CLIENT PAUSE holds anything back; where the clock is read, a command's or a turn's now.
@@ -152,6 +163,8 @@ class Engine {
     return (gate.load(std::memory_order_relaxed) & kGatePause) != 0 &&
            pause_until_ms.load(std::memory_order_relaxed) > now_ms;
   }
+  /// Whether a snapshot may hold commands back.
+  bool HoldsForSnapshot() const { return (gate.load(std::memory_order_relaxed) & kGateSnapshot) != 0; }
   /// CLIENT PAUSE. As long as one goes on, another makes it longer or stricter, never less. All leases are
   /// held.
   void Pause(int64_t until_ms, bool holds_all, int64_t now_ms);

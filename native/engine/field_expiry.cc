@@ -38,10 +38,12 @@ bool ExpireHashFields(Engine& engine, int db, const Key& key, Handle handle, int
   if (!entry->has_field_expiry()) return false;
   HashValue hash(*entry);
   if (hash.next_expiry_ms() >= now_ms) return false;
+  // Nobody sees those fields; they can wait until the snapshot has the hash.
+  if (space.IsHeld(*entry)) return false;
 
   PropagationSink* propagation = engine.propagation_sink.load(std::memory_order_relaxed);
   std::vector<std::string> names;
-  entry->epoch = space.epoch();
+  space.Preserve(db, entry);
   hash.EraseExpired(space.heap(), now_ms, kExpiredFieldsMax, [&](std::string_view name) {
     if (propagation != nullptr) names.emplace_back(name);
   });

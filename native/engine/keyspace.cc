@@ -54,6 +54,7 @@ Keyspace::Keyspace(ShardId id, int databases, ShardCounters* counters,
 }
 
 Keyspace::~Keyspace() {
+  CHECK(snapshot_ == nullptr);
   for (int i = 0; i < database_count(); i++) Flush(i, false);
   ForgetTrackedKeys();
   while (FreeDeferred(1 << 20)) {
@@ -104,6 +105,11 @@ void Keyspace::RetireEntry(Entry* entry, bool lazy) {
   counters_->lazyfree_pending_objects.Set(deferred_objects_);
 }
 
+void Keyspace::Discard(int db_index, Entry* entry, bool lazy) {
+  if (__builtin_expect(IsUnsaved(*entry), 0) && snapshot_->Retire(id_, db(db_index).db_at_instant, entry)) return;
+  RetireEntry(entry, lazy);
+}
+
 void Keyspace::CountFieldExpiry(int db_index, bool before, bool after) {
   if (before == after) return;
   db(db_index).field_expires += after ? 1 : static_cast<size_t>(-1);
@@ -137,8 +143,8 @@ Handle Keyspace::Place(int db_index, const Key& key, Handle existing, Entry* ent
     CountExpiry(db_index, old->has_expiry(), entry->has_expiry());
     CountFieldExpiry(db_index, old->has_field_expiry(), false);
     entry->set_clock24(old->clock24());
-    RetireEntry(old, false);
     existing.Replace(entry);
+    Discard(db_index, old, false);
   }
   existing.SetMark(entry->may_expire());
   UpdateCounters(database);
@@ -147,7 +153,7 @@ Handle Keyspace::Place(int db_index, const Key& key, Handle existing, Entry* ent
 
 // ---- Strings ----
 
-bool Keyspace::OverwriteInline(Entry* entry, std::string_view value, Encoding encoding,
+bool Keyspace::OverwriteInline(int db_index, Entry* entry, std::string_view value, Encoding encoding,
                                int64_t expiry_ms) {
   if (!entry->is_inline() || entry->has_expiry() != (expiry_ms != kNoExpiry)) return false;
   const size_t key_length = entry->key_length();
@@ -156,10 +162,10 @@ bool Keyspace::OverwriteInline(Entry* entry, std::string_view value, Encoding en
   const size_t old_size = entry->AllocationSize();
   const size_t new_size = old_size - entry->value_length() + value.size();
   if (SlabHeap::GoodSize(old_size) != SlabHeap::GoodSize(new_size)) return false;
+  Preserve(db_index, entry);
   entry->SetInlineLength(value.size());
   std::memmove(entry->inline_value(), value.data(), value.size());
   entry->SetType(Type::kString, encoding);
-  entry->epoch = epoch_;
   if (expiry_ms != kNoExpiry) entry->set_expiry_ms(expiry_ms);
   return true;
 }
@@ -175,7 +181,7 @@ Handle Keyspace::SetString(int db_index, const Key& key, Handle existing, std::s
     std::memcpy(block->data(), value.data(), value.size());
     return SetLarge(db_index, key, existing, block, expiry_ms);
   }
-  if (existing && OverwriteInline(existing.entry(), value, encoding, expiry_ms)) return existing;
+  if (existing && OverwriteInline(db_index, existing.entry(), value, encoding, expiry_ms)) return existing;
   Entry* entry = AllocateEntry(key.name, expiry_ms != kNoExpiry, true, value.size());
   entry->SetType(Type::kString, encoding);
   std::memcpy(entry->inline_value(), value.data(), value.size());
@@ -189,8 +195,8 @@ Handle Keyspace::SetInteger(int db_index, const Key& key, Handle existing, int64
     Entry* entry = existing.entry();
     if (entry->type() == Type::kString && entry->encoding() == Encoding::kInt &&
         entry->has_expiry() == (expiry_ms != kNoExpiry)) {
+      Preserve(db_index, entry);
       entry->set_payload(static_cast<uint64_t>(value));
-      entry->epoch = epoch_;
       if (expiry_ms != kNoExpiry) entry->set_expiry_ms(expiry_ms);
       return existing;
     }
@@ -221,23 +227,24 @@ char* Keyspace::MutableString(int db_index, const Key& key, Handle& handle, size
   const int64_t expiry_ms = entry->expiry_ms();
 
   if (OwnsBlock(*entry) && !entry->large()->IsShared() && entry->large()->capacity >= size) {
+    Preserve(db_index, entry);
     LargeString* block = entry->large();
     if (size > block->size) std::memset(block->data() + block->size, 0, size - block->size);
     block->size = size;
     entry->SetType(Type::kString, Encoding::kRaw);
-    entry->epoch = epoch_;
     return block->data();
   }
   if (entry->is_inline() && size <= Entry::kInlineMax &&
       Entry::NeedsWide(key.name.size(), size, true) == ((entry->flags & Entry::kWide) != 0) &&
       SlabHeap::GoodSize(entry->AllocationSize()) ==
           SlabHeap::GoodSize(entry->AllocationSize() - old.size() + size)) {
+    Preserve(db_index, entry);
     if (size > kept) std::memset(entry->inline_value() + kept, 0, size - kept);
     entry->SetInlineLength(size);
     entry->SetType(Type::kString, Encoding::kRaw);
-    entry->epoch = epoch_;
     return entry->inline_value();
   }
+  Preserve(db_index, entry);  // its bytes are read on: the snapshot shall not take them away
   if (size <= Entry::kInlineMax) {
     Entry* grown = AllocateEntry(key.name, expiry_ms != kNoExpiry, true, size);
     grown->SetType(Type::kString, Encoding::kRaw);
@@ -285,7 +292,7 @@ void Keyspace::Erase(int db_index, Handle handle, bool lazy) {
   Entry* entry = database.table.Erase(handle);
   CountExpiry(db_index, entry->has_expiry(), false);
   CountFieldExpiry(db_index, entry->has_field_expiry(), false);
-  RetireEntry(entry, lazy);
+  Discard(db_index, entry, lazy);
   UpdateCounters(database);
 }
 
@@ -301,7 +308,7 @@ void Keyspace::EraseShell(int db_index, Handle handle) {
 void Keyspace::SetExpiry(int db_index, Handle& handle, int64_t expiry_ms) {
   Entry* entry = handle.entry();
   const bool has_expiry = expiry_ms != kNoExpiry;
-  entry->epoch = epoch_;
+  Preserve(db_index, entry);
   if (entry->has_expiry() == has_expiry) {
     if (has_expiry) entry->set_expiry_ms(expiry_ms);
     return;
@@ -353,6 +360,7 @@ Handle Keyspace::InsertCopy(int db_index, const Key& key, const Entry& source, i
 Handle Keyspace::MoveEntry(int db_index, Handle handle, Keyspace& target, int target_db,
                            const Key& target_key) {
   Entry* entry = handle.entry();
+  Preserve(db_index, entry);
   const int64_t expiry_ms = entry->expiry_ms();
   const bool stays = &target == this;
   Handle placed;
@@ -384,7 +392,9 @@ Handle Keyspace::MoveEntry(int db_index, Handle handle, Keyspace& target, int ta
 
 void Keyspace::Flush(int db_index, bool lazy) {
   Database& database = db(db_index);
-  if (lazy && database.table.size() > 0) {
+  if (snapshot_ != nullptr && snapshot_->TakeTable(id_, database)) {
+    // It comes back through RetireTable.
+  } else if (lazy && database.table.size() > 0) {
     deferred_objects_ += database.table.size();
     deferred_tables_.push_back(std::make_unique<Table>(std::move(database.table)));
     counters_->lazyfree_pending_objects.Set(deferred_objects_);
@@ -397,6 +407,38 @@ void Keyspace::Flush(int db_index, bool lazy) {
   database.average_ttl_ms = 0;
   PublishExpires(database);
   UpdateCounters(database);
+}
+
+// ---- Snapshots ----
+
+void Keyspace::PreserveOld(int db_index, Entry* entry) {
+  if (snapshot_ != nullptr) snapshot_->Save(id_, db(db_index).db_at_instant, entry);
+  entry->epoch = epoch_;
+}
+
+void Keyspace::BeginSnapshot(SnapshotHook* hook) {
+  CHECK(snapshot_ == nullptr);
+  snapshot_ = hook;
+  epoch_++;
+  for (int i = 0; i < database_count(); i++) {
+    db(i).db_at_instant = i;
+    db(i).table.KeepBuckets(true);
+  }
+}
+
+void Keyspace::EndSnapshot() {
+  snapshot_ = nullptr;
+  for (Database* database : databases_) database->table.KeepBuckets(false);
+}
+
+void Keyspace::RetireTable(std::unique_ptr<Table> table) {
+  deferred_objects_ += table->size();
+  if (table->size() > 0) {
+    deferred_tables_.push_back(std::move(table));
+    counters_->lazyfree_pending_objects.Set(deferred_objects_);
+  } else {
+    table->Clear([](Entry*) {});
+  }
 }
 
 void Keyspace::ForgetTrackedKeys() {

@@ -12,6 +12,9 @@
 //   3. heap().used_bytes() == bytes of all entries, values and tables, tracked keys and deferred frees
 //      included.
 //
+//   4. while a snapshot runs, no entry whose epoch differs from the keyspace's is changed, moved or freed
+//      before the snapshot has had its say (see engine/snapshot_hook.h).
+//
 // Handles (Table::Position) are valid until the next insert or erase in the same table; functions that
 // may move an entry take the handle by reference or return a new one.
 #pragma once
@@ -30,6 +33,7 @@
 #include "engine/counters.h"
 #include "engine/entry.h"
 #include "engine/interests.h"
+#include "engine/snapshot_hook.h"
 #include "engine/tracking_table.h"
 
 namespace sherd::engine {
@@ -76,6 +80,7 @@ struct alignas(64) Database {
   size_t field_expires = 0;     // hashes with fields that have an expiry
   uint64_t expire_bucket = 0;   // where the active expiry cycle goes on
   int64_t average_ttl_ms = 0;
+  int db_at_instant = 0;        // its number when the last snapshot began; SWAPDB may have changed it since
   DatabaseCounters* counters = nullptr;
 };
 
@@ -195,9 +200,26 @@ class alignas(128) Keyspace {
   /// Shows the world the bytes in use; after values were changed in place.
   void PublishMemory() { counters_->used_memory.Set(heap_.used_bytes()); }
 
-  /// Snapshot epoch stamped into entries on every write (R7).
-  void set_epoch(uint8_t epoch) { epoch_ = epoch; }
+  // ---- Snapshots (R7; see engine/snapshot_hook.h) ----
+
+  /// Stamped into entries on every write.
   uint8_t epoch() const { return epoch_; }
+  /// A snapshot begins: every entry that is there now is one that it has not saved. All leases are held.
+  void BeginSnapshot(SnapshotHook* hook);
+  /// Nothing of this shard is needed any more.
+  void EndSnapshot();
+  /// The running snapshot that still needs something of this shard, or null.
+  SnapshotHook* snapshot() const { return snapshot_; }
+  bool IsUnsaved(const Entry& entry) const { return entry.epoch != epoch_ && snapshot_ != nullptr; }
+  /// To be called before an entry of a database's table is changed in place or moved.
+  void Preserve(int db, Entry* entry) {
+    if (__builtin_expect(entry->epoch != epoch_, 0)) PreserveOld(db, entry);
+  }
+  /// Whether a change of the entry must wait for the snapshot, if it can: it is big, and not saved.
+  bool IsHeld(const Entry& entry) const { return IsUnsaved(entry) && snapshot_->IsBig(entry); }
+  /// Takes back what a snapshot kept: an entry that is in no table, and a table.
+  void Retire(Entry* entry) { RetireEntry(entry, true); }
+  void RetireTable(std::unique_ptr<Table> table);
 
   /// Full structural check of all databases. O(n).
   void Validate();
@@ -205,6 +227,9 @@ class alignas(128) Keyspace {
  private:
   Entry* AllocateEntry(std::string_view key, bool has_expiry, bool is_inline, size_t value_length);
   void FreeEntry(Entry* entry);
+  void PreserveOld(int db, Entry* entry);
+  /// RetireEntry for an entry that a snapshot may still need.
+  void Discard(int db, Entry* entry, bool lazy);
   /// Frees the entry now or, when its value is big, later.
   void RetireEntry(Entry* entry, bool lazy);
   /// Frees what the entry's payload points to.
@@ -220,10 +245,11 @@ class alignas(128) Keyspace {
   /// Frees up to about `max_elements` elements of a retired entry. Returns how much work it was, or 0 if
   /// there is more to do.
   size_t FreeSlice(Entry* entry, size_t max_elements);
-  bool OverwriteInline(Entry* entry, std::string_view value, Encoding encoding, int64_t expiry_ms);
+  bool OverwriteInline(int db, Entry* entry, std::string_view value, Encoding encoding, int64_t expiry_ms);
 
   ShardId id_;
   uint8_t epoch_ = 0;
+  SnapshotHook* snapshot_ = nullptr;
   uint32_t interest_keys_ = 0;  // of all databases, and one for tracked keys
   const std::atomic<uint32_t>* initial_clock_;
   SlabHeap heap_;

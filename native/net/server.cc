@@ -16,8 +16,9 @@
 
 #include "base/clock.h"
 #include "engine/effort.h"
-#include "net/runner.h"
 #include "net/lease_guest.h"
+#include "net/runner.h"
+#include "net/snapshot_access.h"
 #include "net/worker.h"
 
 namespace sherd::net {
@@ -40,6 +41,7 @@ Server::Server(const engine::EngineConfig& config, const engine::HandlerTable* h
   for (int i = 1; i < static_cast<int>(engine::kRunners); i++) {
     guests_.push_back(std::make_unique<LeaseGuest>(this, static_cast<engine::WorkerId>(config.workers + i)));
   }
+  snapshot_access_ = std::make_unique<SnapshotAccess>(this);
 }
 
 Server::~Server() {
@@ -158,8 +160,11 @@ void Server::Execute(shard::Request* base, shard::WorkerId self) {
   if (request->phase == QueuedRequest::Phase::kGuest) return guest(self).Enter();
   if (request->phase > QueuedRequest::Phase::kRetry) return ExecuteCleanup(request);
   if (__builtin_expect(engine_.gate.load(std::memory_order_relaxed) != 0, 0)) {
-    const Verdict verdict = CheckGate(*request->spec, request->transaction, request->keys, request->args.size(),
-                                      &request->shard_list);
+    const Verdict verdict = CheckGate(*request->spec, request->transaction, request->db, request->keys,
+                                      request->args.size(), &request->shard_list);
+    request->awaits_snapshot = verdict == Verdict::kAwaitSnapshot;
+    // relaxed: it is raised when the lease that we hold has been given up.
+    request->snapshot_releases = engine_.snapshot_releases.load(std::memory_order_relaxed);
     if (verdict != Verdict::kRun) {
       request->outcome = verdict == Verdict::kWiden ? QueuedRequest::Outcome::kWiden
                                                     : QueuedRequest::Outcome::kPostponed;

@@ -30,6 +30,7 @@ struct Connection;
 class Worker;
 class Runner;
 class LeaseGuest;
+class SnapshotAccess;
 
 /// A command that waits at a shard, travels to another worker, or waits for a key (then it is the waiter).
 /// Owns copies of its arguments: the connection's buffers are the worker's.
@@ -46,7 +47,7 @@ struct QueuedRequest final : shard::Request, engine::Waiter, engine::Message {
     kAnswered,   // the reply is there
     kCancelled,  // its worker asked for it while it was being served, in vain
     kWiden,      // it needs more shards: shard_list has been extended, submit again
-    kPostponed,  // CLIENT PAUSE holds it back
+    kPostponed,  // CLIENT PAUSE or a snapshot holds it back
     kGranted,    // it has all its leases and is to be run at home
     kUnlinked,   // nothing of it is left anywhere
   };
@@ -67,6 +68,8 @@ struct QueuedRequest final : shard::Request, engine::Waiter, engine::Message {
   const CommandSpec* spec = nullptr;
   engine::Handler handler = nullptr;
   int db = 0;
+  bool awaits_snapshot = false;    // who holds it back is not CLIENT PAUSE
+  uint32_t snapshot_releases = 0;  // Engine's, when that was found
   int resp = 2;
   bool no_touch = false;
   engine::Tracker tracker = 0;  // see CommandContext
@@ -137,6 +140,8 @@ class Server final : public shard::Executor, public engine::PostOffice {
   LeaseGuest& guest(engine::WorkerId id) { return *guests_[id - static_cast<size_t>(engine_.config().workers) - 1]; }
   LeaseGuest& saver() { return *guests_[0]; }
   LeaseGuest& loader() { return *guests_[1]; }
+  /// What a thread that writes a snapshot needs of this server.
+  SnapshotAccess& snapshot_access() { return *snapshot_access_; }
   /// Fills what all commands that run on a thread beside the workers share.
   void PrepareGuestContext(engine::WorkerId id, engine::CommandContext* ctx);
   /// The journal, once there is one (persistence/journal.h): before workers start, and for good.
@@ -194,19 +199,21 @@ class Server final : public shard::Executor, public engine::PostOffice {
 
   // ---- The gate (Engine::gate), leases held ----
 
-  enum class Verdict : uint8_t { kRun, kPostpone, kWiden };
-  /// Whether a command may run now with the shards it has. kWiden: `*shards` has been extended by those
+  enum class Verdict : uint8_t { kRun, kPostpone, kAwaitSnapshot, kWiden };
+  /// Whether a command may run now with the shards it has. kPostpone: CLIENT PAUSE holds it back. kWiden: `*shards` has been extended by those
   /// that it needs too.
-  Verdict CheckGate(const CommandSpec& spec, const engine::Transaction* transaction,
+  Verdict CheckGate(const CommandSpec& spec, const engine::Transaction* transaction, int db,
                     std::span<const engine::Key> keys, size_t arg_count,
                     std::vector<shard::ShardId>* shards);
   /// The same for a command with one key, at once: true if it may run with the key's shard. False: ask
   /// CheckGate.
-  bool PassesGate(const CommandSpec& spec, const engine::Key& key) {
+  bool PassesGate(const CommandSpec& spec, int db, const engine::Key& key) {
     const uint32_t gate = engine_.gate.load(std::memory_order_relaxed);
     if (__builtin_expect(gate == 0, 1)) return true;
-    return (gate & engine::kGatePause) == 0 &&
-           ((spec.flags & kFlagWrite) == 0 || !engine_.keyspace(key.shard).has_interests());
+    if ((gate & engine::kGatePause) != 0) return false;
+    if ((spec.flags & kFlagWrite) == 0) return true;
+    if ((gate & engine::kGateSnapshot) != 0 && IsHeldBySnapshot(db, key)) return false;
+    return (gate & ~engine::kGateSnapshot) == 0 || !engine_.keyspace(key.shard).has_interests();
   }
   /// Whether CLIENT PAUSE holds a command back.
   bool IsPaused(const CommandSpec& spec, const engine::Transaction* transaction) const;
@@ -216,6 +223,16 @@ class Server final : public shard::Executor, public engine::PostOffice {
                    std::span<const engine::Key> keys, int db);
 
  private:
+  /// Whether a key's value is big and a snapshot has not saved it yet: commands that would change it are held
+  /// back meanwhile. The lease of its shard is held.
+  bool IsHeldBySnapshot(int db, const engine::Key& key) {
+    engine::Keyspace& space = engine_.keyspace(key.shard);
+    if (space.snapshot() == nullptr) return false;
+    const engine::Handle handle = space.Find(db, key);
+    return handle && space.IsHeld(*handle.entry());
+  }
+  bool AwaitsSnapshot(const CommandSpec& spec, const engine::Transaction* transaction, int db,
+                      std::span<const engine::Key> keys);
   void ServeReadyKeys(engine::ThreadState& thread);
   void ServeKey(const engine::ReadyKey& ready, engine::WorkerId self);
   void Serve(QueuedRequest* request, engine::WorkerId self);
@@ -241,6 +258,7 @@ class Server final : public shard::Executor, public engine::PostOffice {
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<Runner> runner_;
   std::vector<std::unique_ptr<LeaseGuest>> guests_;
+  std::unique_ptr<SnapshotAccess> snapshot_access_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::unique_ptr<engine::UnitSink> journal_;
   std::unique_ptr<std::atomic<int>[]> connection_counts_;

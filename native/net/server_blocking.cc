@@ -204,11 +204,29 @@ void Server::Reach(const Key& key, std::vector<Key>* reached, std::vector<shard:
   }
 }
 
-Server::Verdict Server::CheckGate(const CommandSpec& spec, const engine::Transaction* transaction,
+/// Whether a command would change a value that must be saved first. The snapshot is told which.
+bool Server::AwaitsSnapshot(const CommandSpec& spec, const engine::Transaction* transaction, int db,
+                            std::span<const Key> keys) {
+  bool awaits = false;
+  const auto look = [&](const Key& key, bool writes) {
+    if (!writes || !Holds(key.shard) || !IsHeldBySnapshot(db, key)) return;
+    engine_.keyspace(key.shard).snapshot()->Want(key.shard, db, key);
+    awaits = true;
+  };
+  if (transaction != nullptr && spec.runs == Runs::kTransaction) transaction->ForEachKey(look);
+  for (const Key& key : keys) look(key, (spec.flags & kFlagWrite) != 0);
+  return awaits;
+}
+
+Server::Verdict Server::CheckGate(const CommandSpec& spec, const engine::Transaction* transaction, int db,
                                   std::span<const Key> keys, size_t arg_count,
                                   std::vector<shard::ShardId>* shards) {
   if (IsPaused(spec, transaction)) return Verdict::kPostpone;
-  if (engine_.gate.load(std::memory_order_relaxed) < engine::kGateWaiter) return Verdict::kRun;
+  const uint32_t gate = engine_.gate.load(std::memory_order_relaxed);
+  if ((gate & engine::kGateSnapshot) != 0 && AwaitsSnapshot(spec, transaction, db, keys)) {
+    return Verdict::kAwaitSnapshot;
+  }
+  if ((gate & ~engine::kGateSnapshot) < engine::kGateWaiter) return Verdict::kRun;
   std::vector<Key> reached;
   const auto reach = [&](const Key& key, bool writes) {
     if (writes && engine_.keyspace(key.shard).has_interests()) reached.push_back(key);

@@ -313,7 +313,7 @@ class Worker final : public engine::WorkerPort {
   void NotePeak(size_t input, size_t output);
   bool IsIdle(const Connection& connection, int64_t timeout_ms) const;
   void CheckConnections();
-  Outcome Postpone(Connection* connection);
+  Outcome Postpone(Connection* connection, bool awaits_snapshot = false);
   void PostponeRequest(QueuedRequest* request);
   void NotePostponed(Connection* connection);
   void NoteResumed(Connection* connection);
@@ -370,6 +370,7 @@ class Worker final : public engine::WorkerPort {
   std::vector<Connection*> postponed_;        // by CLIENT PAUSE
   std::vector<QueuedRequest*> postponed_requests_;
   bool must_look_at_postponed_ = false;
+  bool was_paused_ = false;  // some of them may wait for the end of a pause
   std::set<std::pair<int64_t, QueuedRequest*>> timeouts_;  // of waiting commands, by deadline
   int timer_fd_ = -1;
   int64_t timer_armed_ms_ = 0;

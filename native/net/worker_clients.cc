@@ -185,7 +185,8 @@ void Worker::NoteResumed(Connection* connection) {
 }
 
 /// Parks a connection in front of a command that may not run yet; it is parsed again later.
-Worker::Outcome Worker::Postpone(Connection* connection) {
+Worker::Outcome Worker::Postpone(Connection* connection, bool awaits_snapshot) {
+  was_paused_ = was_paused_ || !awaits_snapshot;
   connection->state = ConnectionState::kParked;
   NotePostponed(connection);
   postponed_.push_back(connection);
@@ -203,7 +204,10 @@ void Worker::PostponeRequest(QueuedRequest* request) {
   connection->is_away = false;
   NotePostponed(connection);
   postponed_requests_.push_back(request);
-  must_look_at_postponed_ = true;
+  // Whoever held it back may have let go since. A snapshot counts that, and tells us afterwards.
+  const uint32_t releases = engine_.snapshot_releases.load(std::memory_order_relaxed);
+  if (!request->awaits_snapshot || releases != request->snapshot_releases) must_look_at_postponed_ = true;
+  was_paused_ = was_paused_ || !request->awaits_snapshot;
   // What it sends meanwhile is kept, so that its end is seen.
   if (connection->readable) MarkReady(connection);
 }
@@ -227,7 +231,9 @@ void Worker::ForgetPostponed(Connection* connection) {
 void Worker::ResumePostponed() {
   if (postponed_.empty() && postponed_requests_.empty()) return;
   const bool is_paused = engine_.IsPaused(now_ms_);
-  if (is_paused && !must_look_at_postponed_) return;
+  const bool must_look = must_look_at_postponed_ || (was_paused_ && !is_paused);
+  was_paused_ = is_paused;
+  if ((is_paused || engine_.HoldsForSnapshot()) && !must_look) return;
   must_look_at_postponed_ = false;
   std::vector<Connection*> connections;
   connections.swap(postponed_);

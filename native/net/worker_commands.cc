@@ -490,7 +490,7 @@ Worker::Outcome Worker::RunOnShard(Connection* connection, const CommandSpec* sp
                                    std::span<const std::string_view> args, const engine::Key& key) {
   const shard::ShardId shard = key.shard;
   if (MayRunHere(shard) && TakeLease(shard)) {
-    if (__builtin_expect(!server_->PassesGate(*spec, key), 0)) {
+    if (__builtin_expect(!server_->PassesGate(*spec, connection->session.db, key), 0)) {
       server_->leases().Release(shard, index_);
       keys_.assign(1, key);
       shards_.assign(1, shard);
@@ -555,7 +555,8 @@ Worker::Outcome Worker::RunOnSet(Connection* connection, const CommandSpec* spec
     Server::Verdict verdict = Server::Verdict::kRun;
     if (__builtin_expect(engine_.gate.load(std::memory_order_relaxed) != 0, 0)) {
       held_ = shards_;
-      verdict = server_->CheckGate(*spec, connection->session.transaction.get(), keys_, args.size(), &shards_);
+      verdict = server_->CheckGate(*spec, connection->session.transaction.get(), connection->session.db, keys_,
+                                   args.size(), &shards_);
     }
     if (verdict == Server::Verdict::kRun && server_->IsForRunner(*spec, args, keys_, connection->session.db)) {
       server_->leases().ReleaseAll(shards_.data(), count, index_);
@@ -569,7 +570,7 @@ Worker::Outcome Worker::RunOnSet(Connection* connection, const CommandSpec* spec
       return outcome;
     }
     server_->leases().ReleaseAll(held_.data(), count, index_);
-    if (verdict == Server::Verdict::kPostpone) return Postpone(connection);
+    if (verdict != Server::Verdict::kWiden) return Postpone(connection, verdict == Server::Verdict::kAwaitSnapshot);
   }
   if (spec->runs != Runs::kTransaction) return Queue(connection, spec, handler, args, keys_, shards_);
   QueuedRequest* request = MakeRequest(connection, spec, handler, args, {}, shards_);

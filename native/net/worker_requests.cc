@@ -315,10 +315,10 @@ void Worker::ExpireWaiting() {
 void Worker::ArmTimer() {
   int64_t next_ms = timeouts_.empty() ? 0 : timeouts_.begin()->first + 1;
   const bool has_postponed = !postponed_.empty() || !postponed_requests_.empty();
-  if (has_postponed) {
-    const int64_t pause_ms = engine_.pause_until_ms.load(std::memory_order_relaxed);
-    if (next_ms == 0 || pause_ms < next_ms) next_ms = pause_ms;
-  }
+  const int64_t pause_ms = engine_.pause_until_ms.load(std::memory_order_relaxed);
+  // A snapshot tells us when it lets go: there is no time for which to wait.
+  const bool waits_for_snapshot = engine_.HoldsForSnapshot() && !must_look_at_postponed_ && pause_ms <= now_ms_;
+  if (has_postponed && !waits_for_snapshot && (next_ms == 0 || pause_ms < next_ms)) next_ms = pause_ms;
   if (next_ms == timer_armed_ms_) return;
   timer_armed_ms_ = next_ms;
   itimerspec spec{};

@@ -172,7 +172,7 @@ void WriteHashValue(const Entry& entry, RdbType type, RdbWriter* writer) {
     }
     writer->String(name);
     writer->String(value);
-    return true;
+    return !writer->stopped();
   });
 }
 

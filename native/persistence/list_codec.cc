@@ -84,7 +84,7 @@ void WriteListValue(const Entry& entry, RdbType type, RdbWriter* writer) {
     writer->Length(engine::ListLength(entry));
     engine::ForEachListElement(entry, [&](std::string_view element) {
       writer->String(element);
-      return true;
+      return !writer->stopped();
     });
     return;
   }
@@ -96,7 +96,7 @@ void WriteListValue(const Entry& entry, RdbType type, RdbWriter* writer) {
   const Quicklist& list = *entry.object<Quicklist>();
   writer->Length(list.node_count());
   ds::NodeReader reader;
-  for (const Quicklist::Node* node = list.head(); node != nullptr; node = node->next) {
+  for (const Quicklist::Node* node = list.head(); node != nullptr && !writer->stopped(); node = node->next) {
     writer->Length(node->is_plain ? kNodePlain : kNodePacked);
     writer->String(reader.Bytes(*node));
   }

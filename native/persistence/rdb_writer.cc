@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <limits>
+#include <memory>
 
 #include "base/bytes.h"
 #include "base/lzf.h"
@@ -11,6 +12,30 @@
 namespace sherd::persistence {
 
 namespace {
+
+// What is longer is not compressed: it would take as much memory again, and a tenth of a second.
+constexpr size_t kCompressMax = 64 * 1024 * 1024;
+
+/// Room for compressed strings: kept for the usual ones, so that each does not cost an allocation.
+class Scratch {
+ public:
+  explicit Scratch(size_t size) {
+    thread_local std::unique_ptr<char[]> kept;
+    if (size > kKept) {
+      own_.reset(new char[size]);
+      bytes_ = own_.get();
+      return;
+    }
+    if (kept == nullptr) kept.reset(new char[kKept]);
+    bytes_ = kept.get();
+  }
+  char* data() { return bytes_; }
+
+ private:
+  static constexpr size_t kKept = 16 * 1024;
+  std::unique_ptr<char[]> own_;
+  char* bytes_;
+};
 
 uint8_t FormByte(StringForm form) { return static_cast<uint8_t>(0xC0 | static_cast<uint8_t>(form)); }
 
@@ -62,14 +87,26 @@ bool RdbWriter::ShortInteger(int64_t value) {
 bool RdbWriter::Compressed(std::string_view text) {
   // Four bytes must be saved, as in Redis.
   constexpr size_t kSavingMin = 4;
-  std::string packed(text.size() - kSavingMin, '\0');
-  packed.resize(LzfCompress(text, packed.data(), packed.size()));
-  if (packed.empty()) return false;
+  Scratch packed(text.size() - kSavingMin);
+  const size_t size = LzfCompress(text, packed.data(), text.size() - kSavingMin);
+  if (size == 0) return false;
   Byte(FormByte(StringForm::kLzf));
-  Length(packed.size());
+  Length(size);
   Length(text.size());
-  Raw(packed);
+  Raw({packed.data(), size});
   return true;
+}
+
+void RdbWriter::RawInPieces(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const size_t room = out_->size() < kSinkMin ? kSinkMin - out_->size() : 0;
+    const size_t size = bytes.size() < room ? bytes.size() : room;
+    out_->append(bytes.substr(0, size));
+    bytes.remove_prefix(size);
+    if (out_->size() < kSinkMin) return;
+    if (!stopped_) stopped_ = !sink_->Take(out_);
+    out_->clear();
+  }
 }
 
 void RdbWriter::String(std::string_view text) {
@@ -77,7 +114,7 @@ void RdbWriter::String(std::string_view text) {
   constexpr size_t kShortIntegerTextMax = 11;
   int64_t integer;
   if (text.size() <= kShortIntegerTextMax && ParseInt64(text, &integer) && ShortInteger(integer)) return;
-  if (compress_ && text.size() >= kCompressMin && Compressed(text)) return;
+  if (compress_ && text.size() >= kCompressMin && text.size() <= kCompressMax && Compressed(text)) return;
   Length(text.size());
   Raw(text);
 }

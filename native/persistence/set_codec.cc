@@ -89,7 +89,7 @@ void WriteSetValue(const Entry& entry, RdbType type, RdbWriter* writer) {
   writer->Length(set.size());
   engine::ForEachSetMember(entry, [&](std::string_view member) {
     writer->String(member);
-    return true;
+    return !writer->stopped();
   });
 }
 

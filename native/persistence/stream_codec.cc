@@ -185,7 +185,7 @@ void WriteStreamValue(const Entry& entry, RdbType type, RdbWriter* writer) {
     char raw[kRawIdSize];
     writer->String(StoreRawId(master, raw));
     writer->String(bytes);
-    return true;
+    return !writer->stopped();
   });
   writer->Length(stream.length());
   WriteId(stream.last_id, writer);

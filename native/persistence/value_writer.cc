@@ -47,8 +47,12 @@ void WriteType(const Entry& entry, uint32_t version, RdbWriter* writer) {
 }
 
 void WriteValue(const Entry& entry, uint32_t version, RdbWriter* writer) {
+  WriteType(entry, version, writer);
+  WriteBody(entry, version, writer);
+}
+
+void WriteBody(const Entry& entry, uint32_t version, RdbWriter* writer) {
   const RdbType type = TypeOf(entry, version);
-  writer->Type(type);
   switch (entry.type()) {
     case Type::kString: return WriteStringValue(entry, writer);
     case Type::kList: return WriteListValue(entry, type, writer);
