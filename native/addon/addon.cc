@@ -54,16 +54,6 @@ std::shared_ptr<net::Server> FindServer(int id) {
 
 }  // namespace
 
-std::shared_ptr<net::Server> ServerArgument(const Napi::CallbackInfo& info) {
-  std::shared_ptr<net::Server> server;
-  if (info.Length() > 0 && info[0].IsNumber()) server = FindServer(info[0].As<Napi::Number>().Int32Value());
-  if (server == nullptr) Napi::TypeError::New(info.Env(), "no such engine").ThrowAsJavaScriptException();
-  return server;
-}
-
-namespace {
-
-// Text crosses as Latin-1: one character for each byte, whatever the bytes are.
 Napi::String Latin1(Napi::Env env, std::string_view bytes) {
   napi_value value = nullptr;
   napi_create_string_latin1(env, bytes.data(), bytes.size(), &value);
@@ -76,6 +66,15 @@ std::string Latin1Bytes(const Napi::Value& value) {
   napi_get_value_string_latin1(value.Env(), value, bytes.data(), length + 1, &length);
   return bytes;
 }
+
+std::shared_ptr<net::Server> ServerArgument(const Napi::CallbackInfo& info) {
+  std::shared_ptr<net::Server> server;
+  if (info.Length() > 0 && info[0].IsNumber()) server = FindServer(info[0].As<Napi::Number>().Int32Value());
+  if (server == nullptr) Napi::TypeError::New(info.Env(), "no such engine").ThrowAsJavaScriptException();
+  return server;
+}
+
+namespace {
 
 // ---- One worker environment ----
 

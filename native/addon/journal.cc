@@ -76,7 +76,7 @@ Napi::Value OpenJournal(const Napi::CallbackInfo& info) {
   const auto server = ServerArgument(info);
   if (server == nullptr) return info.Env().Undefined();
   const Napi::Object file = info[1].As<Napi::Object>();
-  const std::string path = file.Get("path").As<Napi::String>().Utf8Value();
+  const std::string path = Latin1Bytes(file.Get("path"));
   bool lossless = true;
   const uint64_t offset = file.Get("offset").As<Napi::BigInt>().Uint64Value(&lossless);
   const uint64_t crc = file.Get("crc").As<Napi::BigInt>().Uint64Value(&lossless);
@@ -130,7 +130,7 @@ Napi::Value StatusOfJournal(const Napi::CallbackInfo& info) {
 Napi::Value SetJournalPolicy(const Napi::CallbackInfo& info) {
   const auto server = ServerArgument(info);
   if (server == nullptr) return info.Env().Undefined();
-  const std::string name = info[1].As<Napi::String>().Utf8Value();
+  const std::string name = Latin1Bytes(info[1]);
   const persistence::AppendFsync policy = name == "always"     ? persistence::AppendFsync::kAlways
                                           : name == "everysec" ? persistence::AppendFsync::kEverySec
                                                                : persistence::AppendFsync::kNo;
@@ -148,7 +148,7 @@ Napi::Value HoldJournalSync(const Napi::CallbackInfo& info) {
 Napi::Value RefuseWrites(const Napi::CallbackInfo& info) {
   const auto server = ServerArgument(info);
   if (server == nullptr) return info.Env().Undefined();
-  server->engine().RefuseWrites(info[1].As<Napi::String>().Utf8Value());
+  server->engine().RefuseWrites(Latin1Bytes(info[1]));
   return info.Env().Undefined();
 }
 

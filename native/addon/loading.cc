@@ -107,12 +107,6 @@ class LoadTask final : public Napi::AsyncWorker {
 
 Napi::BigInt BigInt(Napi::Env env, uint64_t value) { return Napi::BigInt::New(env, value); }
 
-Napi::Value Latin1(Napi::Env env, std::string_view bytes) {
-  napi_value value = nullptr;
-  napi_create_string_latin1(env, bytes.data(), bytes.size(), &value);
-  return Napi::Value(env, value);
-}
-
 Napi::Object RdbValue(Napi::Env env, const RdbLoadResult& result) {
   Napi::Object value = Napi::Object::New(env);
   value.Set("keysLoaded", BigInt(env, result.keys_loaded));
@@ -127,16 +121,6 @@ Napi::Object RdbValue(Napi::Env env, const RdbLoadResult& result) {
   }
   value.Set("aux", aux);
   return value;
-}
-
-/// A path is a string of bytes, each a character.
-std::string PathOf(const Napi::Object& request) {
-  const Napi::Value value = request.Get("path");
-  size_t length = 0;
-  napi_get_value_string_latin1(value.Env(), value, nullptr, 0, &length);
-  std::string path(length, '\0');
-  napi_get_value_string_latin1(value.Env(), value, path.data(), length + 1, &length);
-  return path;
 }
 
 bool Flag(const Napi::Object& request, const char* name) {
@@ -171,7 +155,7 @@ Napi::Value LoadRdb(const Napi::CallbackInfo& info) {
   const std::shared_ptr<net::Server> server = ServerArgument(info);
   if (server == nullptr) return info.Env().Undefined();
   const Napi::Object request = info[1].As<Napi::Object>();
-  const std::string path = PathOf(request);
+  const std::string path = Latin1Bytes(request.Get("path"));
   persistence::RdbLoadOptions options;
   options.offset = NumberOr(request.Get("offset"), 0);
   options.verifies_checksum = Flag(request, "verifiesChecksum");
@@ -208,7 +192,7 @@ Napi::Value LoadAof(const Napi::CallbackInfo& info) {
   const std::shared_ptr<net::Server> server = ServerArgument(info);
   if (server == nullptr) return info.Env().Undefined();
   const Napi::Object request = info[1].As<Napi::Object>();
-  const std::string path = PathOf(request);
+  const std::string path = Latin1Bytes(request.Get("path"));
   persistence::AofLoadOptions options;
   options.may_be_torn = Flag(request, "mayBeTorn");
   options.verifies_checksums = Flag(request, "verifiesChecksum");

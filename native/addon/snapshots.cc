@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "addon/journal.h"
 #include "addon/servers.h"
 #include "net/snapshot_access.h"
 #include "persistence/saver.h"
@@ -22,9 +23,8 @@ namespace {
 using persistence::JournalStep;
 using persistence::SnapshotFormat;
 using persistence::SnapshotOptions;
-using persistence::SnapshotOutcome;
-
 using persistence::Saver;
+using persistence::SnapshotOutcome;
 
 /// The savers of the process; each lives as long as its server, or a snapshot that it makes.
 struct Savers {
@@ -50,16 +50,24 @@ std::shared_ptr<Saver> SaverOf(const std::shared_ptr<net::Server>& server) {
 /// A running snapshot as Node sees it.
 class SnapshotJob final : public Napi::AsyncProgressQueueWorker<char> {
  public:
-  SnapshotJob(Napi::Env env, std::shared_ptr<net::Server> server, SnapshotOptions options, Napi::Function on_instant)
+  /// `journal_path`: of the file that the journal begins in; else empty.
+  SnapshotJob(Napi::Env env, std::shared_ptr<net::Server> server, SnapshotOptions options, std::string journal_path,
+              Napi::Function on_instant)
       : Napi::AsyncProgressQueueWorker<char>(env, "sherd-snapshot"),
         server_(std::move(server)),
+        journal_(JournalOf(*server_)),
         options_(std::move(options)),
+        journal_path_(std::move(journal_path)),
         deferred_(Napi::Promise::Deferred::New(env)),
         on_instant_(Napi::Persistent(on_instant)) {}
 
   Napi::Promise promise() const { return deferred_.Promise(); }
 
   void Execute(const ExecutionProgress& progress) override {
+    if (options_.journal == JournalStep::kBegin) {
+      outcome_.error = journal_.Open(journal_path_, 0, 0);
+      if (outcome_.error != 0) return SaverOf(server_)->GiveUp();
+    }
     outcome_ = SaverOf(server_)->Run(options_, [&progress] {
       const char done = 0;
       progress.Send(&done, 1);
@@ -93,18 +101,18 @@ class SnapshotJob final : public Napi::AsyncProgressQueueWorker<char> {
   }
 
   const std::shared_ptr<net::Server> server_;
+  persistence::Journal& journal_;
   const SnapshotOptions options_;
+  const std::string journal_path_;
   SnapshotOutcome outcome_;
   Napi::Promise::Deferred deferred_;
   Napi::FunctionReference on_instant_;
 };
 
-std::string Text(const Napi::Value& value) { return value.As<Napi::String>().Utf8Value(); }
-
 SnapshotOptions ReadRequest(const Napi::Object& request) {
   SnapshotOptions options;
-  options.path = Text(request.Get("path"));
-  options.format = Text(request.Get("format")) == "aof" ? SnapshotFormat::kAof : SnapshotFormat::kRdb;
+  options.path = Latin1Bytes(request.Get("path"));
+  options.format = Latin1Bytes(request.Get("format")) == "aof" ? SnapshotFormat::kAof : SnapshotFormat::kRdb;
   options.version = request.Get("version").As<Napi::Number>().Uint32Value();
   options.compresses = request.Get("compresses").ToBoolean();
   options.has_checksum = request.Get("hasChecksum").ToBoolean();
@@ -113,9 +121,9 @@ SnapshotOptions ReadRequest(const Napi::Object& request) {
   const Napi::Array aux = request.Get("aux").As<Napi::Array>();
   for (uint32_t i = 0; i < aux.Length(); i++) {
     const Napi::Array field = aux.Get(i).As<Napi::Array>();
-    options.aux.emplace_back(Text(field.Get(0u)), Text(field.Get(1u)));
+    options.aux.emplace_back(Latin1Bytes(field.Get(0u)), Latin1Bytes(field.Get(1u)));
   }
-  const std::string journal = Text(request.Get("journal"));
+  const std::string journal = Latin1Bytes(request.Get("journal"));
   if (journal == "cut") options.journal = JournalStep::kCut;
   if (journal == "begin") options.journal = JournalStep::kBegin;
   return options;
@@ -134,7 +142,12 @@ Napi::Value StartSnapshot(const Napi::CallbackInfo& info) {
     Napi::Error::New(env, "a snapshot is running").ThrowAsJavaScriptException();
     return env.Undefined();
   }
-  auto* job = new SnapshotJob(env, std::move(server), std::move(options), info[2].As<Napi::Function>());
+  std::string journal_path;
+  if (options.journal == JournalStep::kBegin) {
+    journal_path = Latin1Bytes(info[1].As<Napi::Object>().Get("journalPath"));
+  }
+  auto* job = new SnapshotJob(env, std::move(server), std::move(options), std::move(journal_path),
+                              info[2].As<Napi::Function>());
   const Napi::Promise promise = job->promise();
   job->Queue();  // deletes itself when it has called back
   return promise;

@@ -131,8 +131,6 @@ class Engine {
   std::atomic<bool> is_loading{false};
   /// What the journal has on disk, and whether it can write at all.
   Durability durability;
-  /// What a snapshot cuts in its instant; null while there is no journal. Set before workers start.
-  SnapshotJournal* snapshot_journal = nullptr;
   /// While set, commands that write (and PING) are refused with write_refusal(), "MISCONF …". Any thread.
   void RefuseWrites(std::string_view error);
   bool refuses_writes() const { return refuses_writes_.load(std::memory_order_acquire); }

@@ -11,6 +11,11 @@ bool Saver::Begin() {
   return true;
 }
 
+void Saver::GiveUp() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  is_running_ = false;
+}
+
 SnapshotOutcome Saver::Run(const SnapshotOptions& options, const std::function<void()>& on_instant) {
   access_->Enter();
   SnapshotOutcome outcome;

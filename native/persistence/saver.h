@@ -27,6 +27,8 @@ class Saver {
 
   /// Claims the saver for a snapshot that Run will make. False: there is one already.
   bool Begin();
+  /// Instead of Run: there will be none.
+  void GiveUp();
   /// Makes the snapshot, after Begin. `on_instant` is called on this thread.
   SnapshotOutcome Run(const SnapshotOptions& options, const std::function<void()>& on_instant);
   /// Of the one that was begun last, if any; also one that Run has not got to yet.
