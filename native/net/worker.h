@@ -42,7 +42,7 @@ inline constexpr size_t kReadBytes = 64 * 1024;
 /// Replies of a batch are built in a block of this size; a batch with more goes on in blocks of its own.
 inline constexpr size_t kScratchBytes = 64 * 1024;
 /// Replies of up to this size wait for the end of the round, those of this many connections at most.
-inline constexpr size_t kDeferredBytesMax = 256;
+inline constexpr size_t kDeferredBytesMax = 4096;
 inline constexpr size_t kDeferredMax = 32;
 
 /// A command for the control plane (TypeScript), waiting for its reply.

@@ -371,10 +371,9 @@ void Worker::BorrowScratch(Connection* connection) {
   connection->is_on_scratch = true;
 }
 
-/// Sends what a connection has been answered: a few bytes at the end of the round, together with those of
-/// others. A client that serves many connections is then woken once for all of them, and one write more or
-/// less between two commands costs less while the caches are warm with commands. Much at once goes at once:
-/// the client has something to do while we go on.
+/// Sends what a connection has been answered: at the end of the round, together with what others get. A
+/// client process with many connections is then woken once for all of them. Much at once goes at once: the
+/// client has something to do while we go on.
 void Worker::SendSoon(Connection* connection) {
   const size_t size = connection->output.size();
   if (connection->in_deferred_list) return;
