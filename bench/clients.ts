@@ -187,7 +187,8 @@ interface Row {
 function medians(samples: readonly Sample[]): Sample {
   const of = (field: keyof Sample): number => median(samples.map((sample) => sample[field]));
   const shares = { clientShare: of('clientShare'), othersShare: of('othersShare') };
-  return { perSec: of('perSec'), cpuUs: of('cpuUs'), ...shares, p50Us: of('p50Us'), p99Us: of('p99Us') };
+  const times = { p50Us: of('p50Us'), p99Us: of('p99Us'), p999Us: of('p999Us'), maxUs: of('maxUs') };
+  return { perSec: of('perSec'), cpuUs: of('cpuUs'), ...shares, ...times };
 }
 
 async function duel(base: Side, subject: Side): Promise<Result> {

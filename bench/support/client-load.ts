@@ -23,6 +23,8 @@ export interface Sample {
   othersShare: number;
   p50Us: number;
   p99Us: number;
+  p999Us: number;
+  maxUs: number;
 }
 
 /** Reads the line that sherd_load prints */
@@ -37,6 +39,8 @@ export function parseSample(line: string): Sample {
     othersShare: Math.max(0, othersSec) / number('seconds'),
     p50Us: number('p50Us'),
     p99Us: number('p99Us'),
+    p999Us: number('p999Us'),
+    maxUs: number('maxUs'),
   };
   if (!(sample.perSec > 0 && sample.cpuUs > 0)) throw new Error(`sherd_load has measured nothing: ${line}`);
   return sample;

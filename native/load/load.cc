@@ -79,6 +79,11 @@ void ParseOption(std::string_view name, std::string_view value, Settings* settin
     settings->keys = value == "tags" ? Keys::kTags : value == "any" ? Keys::kAny : Keys::kOneTag;
   } else if (name == "--tracking") {
     settings->is_tracking = value == "on";
+  } else if (name == "--verb") {
+    if (value != "set" && value != "get") Fail("no such verb", value);
+    settings->is_reading = value == "get";
+  } else if (name == "--range") {
+    settings->range = ParseCount(value, 100'000'000);
   } else if (name == "--writes") {
     settings->writes_per_sec = ParseCount(value, 1'000'000);
   } else {
@@ -249,12 +254,13 @@ void Meter::Print(uint64_t operations, std::vector<int64_t>* latencies_ns) const
               client_cpu_sec_, machine_sec_);
   if (!latencies_ns->empty()) {
     std::sort(latencies_ns->begin(), latencies_ns->end());
-    // Nearest rank: the least value that so many hundredths of all do not exceed.
-    const auto percentile_us = [&](size_t percent) {
-      const size_t rank = (latencies_ns->size() * percent + 99) / 100;
+    // Nearest rank: the least value that so many thousandths of all do not exceed.
+    const auto per_mille_us = [&](size_t per_mille) {
+      const size_t rank = (latencies_ns->size() * per_mille + 999) / 1000;
       return static_cast<double>((*latencies_ns)[rank - 1]) / 1e3;
     };
-    std::printf(",\"p50Us\":%.3f,\"p99Us\":%.3f", percentile_us(50), percentile_us(99));
+    std::printf(",\"p50Us\":%.3f,\"p99Us\":%.3f,\"p999Us\":%.3f,\"maxUs\":%.3f", per_mille_us(500), per_mille_us(990),
+                per_mille_us(999), per_mille_us(1000));
   }
   std::printf("}\n");
 }
@@ -272,6 +278,8 @@ int main(int argc, char** argv) {
     RunExec(settings);
   } else if (settings.scenario == "get") {
     RunGet(settings);
+  } else if (settings.scenario == "ops") {
+    RunOps(settings);
   } else {
     Fail("no such scenario", settings.scenario);
   }

@@ -150,5 +150,7 @@ void RunHandover(const Settings& settings);
 void RunExec(const Settings& settings);
 /// Reads with tracking on or off; counts GETs.
 void RunGet(const Settings& settings);
+/// Plain SETs or GETs of random keys; counts and times them.
+void RunOps(const Settings& settings);
 
 }  // namespace sherd::load

@@ -4,6 +4,7 @@
 //   sherd_load handover --pairs 8
 //   sherd_load exec     --connections 50 --depth 16 --keys tags|one-tag|any
 //   sherd_load get      --connections 8 --depth 16 --tracking on|off --writes 1000
+//   sherd_load ops      --verb set|get --connections 50 --depth 1 --range 100000 --payload 100
 //   all: --port N --pid N (of the server) --seconds S --seed N
 #pragma once
 
@@ -35,6 +36,10 @@ struct Settings {
   uint32_t pairs = 1;
   Keys keys = Keys::kTags;
   bool is_tracking = false;
+  /// Plain GETs, not SETs.
+  bool is_reading = false;
+  /// So many keys are read or written.
+  uint32_t range = 100'000;
   /// SETs a second of keys that are being read; 0 for none.
   uint32_t writes_per_sec = 0;
 };
