@@ -117,7 +117,6 @@ class Journal final : public engine::PropagationSink, public engine::UnitSink, p
   bool WritePending();
   int SyncNow();
   bool MustSyncNow() const;
-  bool IsGathering() const;
   bool TakeSyncResult();
   void StartSync();
   void WaitForSync();
@@ -179,8 +178,6 @@ class Journal final : public engine::PropagationSink, public engine::UnitSink, p
   int new_error_ = 0;             // not yet told to those who wait
   int64_t retry_at_ns_ = 0;
   int64_t next_sync_ns_ = 0;
-  uint64_t group_target_ = 0;     // units that the next group commit may expect
-  int64_t gather_until_ns_ = 0;   // how long it waits for them
   bool has_gap_ = false;          // a number was given out whose frame is not there yet
   uint64_t delayed_syncs_ = 0;
   std::atomic<int64_t> sync_started_ms_{0};

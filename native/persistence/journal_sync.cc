@@ -16,31 +16,14 @@ constexpr int64_t kRetryMs = 100;
 // a little early, and earlier the longer they take.
 constexpr int64_t kSyncEveryMs = 900;
 constexpr int64_t kSyncEveryMinMs = 500;
-// Group commit waits for its group half as long as the last sync took, and never longer than this.
-constexpr int64_t kGatherMaxNs = 1'000'000;
-constexpr std::chrono::microseconds kGatherNap(20);
 // As Redis: a sync that writes had to go on beside for so long counts as delayed.
 constexpr int64_t kDelayedMs = 2000;
 
 }  // namespace
 
-/// Group commit: whoever was answered by the last sync sends its next write now, and those that came meanwhile
-/// wait already. If the next sync began with these alone, two half groups would take turns for ever, each paying
-/// for a whole sync. So it waits for as many units as both together, but much shorter than a sync takes.
-bool Journal::IsGathering() const {
-  if (policy_.load(std::memory_order_relaxed) != AppendFsync::kAlways || wanted_sync_ > durable_seq_) return false;
-  if ((write_error_ | sync_error_) != 0 || holds_sync_.load(std::memory_order_relaxed)) return false;
-  const uint64_t units = last_seq_.load(std::memory_order_relaxed) - durable_seq_;
-  return units > 0 && units < group_target_ && Clock::MonotonicNs() < gather_until_ns_;
-}
-
 /// One round: take, write, sync, tell. True if anything moved.
 bool Journal::Step() {
   bool did_something = TakeSyncResult();
-  if (IsGathering()) {
-    std::this_thread::sleep_for(kGatherNap);
-    return true;
-  }
   did_something = Merge() || did_something;
   const bool has_failed = (write_error_ | sync_error_) != 0;
   if (!has_failed || Clock::MonotonicNs() >= retry_at_ns_) {
@@ -138,14 +121,9 @@ void Journal::Publish() {
 int Journal::SyncNow() {
   WaitForSync();
   sync_started_ms_.store(Clock::WallMs(), std::memory_order_relaxed);
-  const int64_t started_ns = Clock::MonotonicNs();
   const int error = file_->Sync();
   sync_started_ms_.store(0, std::memory_order_relaxed);
   if (error != 0) return error;
-  const int64_t now_ns = Clock::MonotonicNs();
-  const int64_t gather_ns = (now_ns - started_ns) / 2;
-  group_target_ = last_seq_.load(std::memory_order_relaxed) - durable_seq_;
-  gather_until_ns_ = now_ns + (gather_ns < kGatherMaxNs ? gather_ns : kGatherMaxNs);
   durable_seq_ = written_seq_;
   next_sync_ns_ = Clock::MonotonicNs() + kSyncEveryMs * kMs;
   return 0;
