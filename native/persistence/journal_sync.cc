@@ -1,5 +1,4 @@
 // Journal: when the file is written and synced, and what happens when that fails.
-#include <chrono>
 
 #include "base/check.h"
 #include "base/clock.h"
