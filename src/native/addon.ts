@@ -78,8 +78,8 @@ export interface StatsLayout {
 /** How urgent a line is that the native side has for the log; the words of `loglevel`. */
 export type NativeLogLevel = 'debug' | 'verbose' | 'notice' | 'warning';
 
-/** The native half. That of persistence is optional for builds (and tests) without it. */
-export interface NativeAddon extends Partial<PersistenceAddon> {
+/** The native half. */
+export interface NativeAddon extends PersistenceAddon {
   /** Bytes of the counter memory an engine of this size wants. */
   statsBytes(workers: number, shards: number, databases: number): number;
   /** Names and strides of all counters. */

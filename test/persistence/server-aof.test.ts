@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RespClient, type Argument } from '../support/resp-client.js';
 import { fill } from './rdb-dataset.js';
 import { serverLines as allLines } from './server-content.js';
-import { ask, canSave, Home, info, portableDataset, SKIP_NOTE, until } from './server-support.js';
+import { ask, Home, info, portableDataset, until } from './server-support.js';
 
 const AOF = ['--appendonly', 'yes'];
 const MANIFEST = 'appendonlydir/appendonly.aof.manifest';
@@ -38,7 +38,7 @@ async function serverLines(client: RespClient): Promise<string[]> {
   return (await allLines(client)).map((line) => line.replace(/ (seen|times) [0-9]+$/, '')).sort();
 }
 
-describe.skipIf(!canSave)(`the AOF of a server${SKIP_NOTE}`, () => {
+describe('the AOF of a server', () => {
   let home: Home;
   const isSherd = (process.env['SHERD_COMMAND'] ?? '') === '';
   const compatible = isSherd ? ['--rdb-compat-version', '10'] : [];

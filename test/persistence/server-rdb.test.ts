@@ -10,9 +10,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { startSherd } from '../support/oracle.js';
 import { fill } from './rdb-dataset.js';
 import { serverLines } from './server-content.js';
-import { ask, canSave, Home, info, portableDataset, SKIP_NOTE, until } from './server-support.js';
+import { ask, Home, info, portableDataset, until } from './server-support.js';
 
-describe.skipIf(!canSave)(`RDB files of a server${SKIP_NOTE}`, () => {
+describe('RDB files of a server', () => {
   let home: Home;
   beforeEach(() => {
     home = new Home();

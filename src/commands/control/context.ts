@@ -26,8 +26,7 @@ export interface ShutdownRequest {
 
 export interface ControlContext {
   readonly config: ConfigStore;
-  /** Undefined when the native half cannot save. */
-  readonly persistence: Persistence | undefined;
+  readonly persistence: Persistence;
   /** CONFIG SET; throws ConfigError and changes nothing when refused. */
   setConfig(pairs: readonly (readonly [string, string])[], mayChangeProtected: boolean): void;
   /** CONFIG REWRITE; returns an error text. */
