@@ -63,6 +63,7 @@ export class Persistence {
   private hasExited = false;
   private isShutdownAborted = false;
   private retriedAtMs = 0;
+  private flushesSeen = 0n;
 
   constructor(private readonly parts: PersistenceParts) {
     const guarded: PersistenceParts = { ...parts, exit: (messages) => this.exit(messages) };
@@ -104,6 +105,7 @@ export class Persistence {
     if (this.hasExited) return false;
     addon.setLoading(engine, false, 0n);
     this.rdb.send({ type: 'loaded', dirty: dirty() });
+    this.flushesSeen = this.parts.flushes();
     if (this.phase === 'loading') this.phase = 'serving';
     return true;
   }
@@ -146,6 +148,12 @@ export class Persistence {
       return;
     }
     this.applyOptions();
+  }
+
+  /** CONFIG SET has changed these: resolves when what they promise holds for what is there already. */
+  async optionsSettled(names: readonly string[]): Promise<void> {
+    if (!names.includes('appendfsync') || this.parts.settings.text('appendfsync') !== 'always') return;
+    await this.syncJournal();
   }
 
   private setAppendOnly(isOn: boolean): void {
@@ -227,6 +235,7 @@ export class Persistence {
       this.isRewriteScheduled = false;
       this.aof.send({ type: 'rewrite' });
     }
+    this.saveWhatIsFlushed();
     this.rdb.send({ type: 'tick', isOtherRunning: this.isOtherRunning(), dirty: dirty(), place: this.place() });
     if (this.aof.state.mode === 'on' && this.aof.state.batch === undefined && !this.snapshots.slot.isBusy) {
       const growth = dueGrowth({
@@ -244,6 +253,13 @@ export class Persistence {
     this.retriedAtMs = now();
     // A tick lets a first base that has failed begin anew, which is a rewrite like any other.
     if (this.aof.state.mode !== 'waiting' || this.mayRewrite()) this.aof.send({ type: 'tick' });
+  }
+
+  private saveWhatIsFlushed(): void {
+    const flushes = this.parts.flushes();
+    if (flushes === this.flushesSeen) return;
+    this.flushesSeen = flushes;
+    this.rdb.send({ type: 'flushed', dirty: this.parts.dirty(), place: this.place() });
   }
 
   private mayRewrite(): boolean {
@@ -338,6 +354,7 @@ export class Persistence {
     this.snapshots.slot.close();
     addon.refuseWrites(engine, ENDING_REFUSAL);
     await this.endBackground();
+    if (this.aof.state.journal !== undefined) log('notice', 'Calling fsync() on the AOF file.');
     await this.syncJournal();
     const isSaving = saves ?? this.rdb.state.options.savePoints.length > 0;
     const isSaved = !isSaving || (await this.finalSave());
@@ -372,7 +389,6 @@ export class Persistence {
   private async syncJournal(): Promise<void> {
     const { addon, engine, log } = this.parts;
     if (this.aof.state.journal === undefined) return;
-    log('notice', 'Calling fsync() on the AOF file.');
     try {
       await addon.syncJournal(engine);
     } catch (error) {

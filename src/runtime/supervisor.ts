@@ -111,6 +111,7 @@ export class Supervisor implements ControlContext {
       log: (level, text) => logger.log(level, text),
       now: () => Date.now(),
       dirty: () => this.counters.worker('dirty'),
+      flushes: () => this.counters.worker('flushes_of_all'),
       usedMemoryBytes: () => this.usedMemory(),
       redisVersion: REDIS_VERSION,
       processId: process.pid,
@@ -200,8 +201,9 @@ export class Supervisor implements ControlContext {
     this.pool.reply(workerIndex, message.token, bytes);
   }
 
-  setConfig(pairs: readonly (readonly [string, string])[], mayChangeProtected: boolean): void {
+  async setConfig(pairs: readonly (readonly [string, string])[], mayChangeProtected: boolean): Promise<void> {
     this.config.set(pairs, { mayChangeProtected }, this.applier);
+    await this.persistence.optionsSettled(pairs.map(([name]) => name.toLowerCase()));
   }
 
   rewriteConfig(): string | undefined {

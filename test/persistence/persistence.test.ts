@@ -37,6 +37,7 @@ class Life {
       log: (_level, text) => void this.log.push(text),
       now: () => Life.nowMs,
       dirty: () => BigInt(this.native.effects),
+      flushes: () => BigInt(this.native.flushes),
       usedMemoryBytes: () => 4096,
       redisVersion: '7.2.0',
       processId: 7,
@@ -142,11 +143,42 @@ describe('RDB files', () => {
     expect(life.info().get('rdb_last_bgsave_status')).toBe('err');
     expect([...files.content.keys()]).toEqual([]);
     files.fails = () => undefined;
-    await life.tick(6000);
+    await life.tick(1000);
     expect(life.native.refusal).toBe('');
     expect(files.content.get(DUMP)).toBe('RDB 1\n');
     expect(life.info().get('rdb_last_cow_size')).toBe('77');
     expect(life.crashes).toEqual([]);
+  });
+
+  it('saves behind a FLUSHALL, if there are save points', async () => {
+    const life = await born({ save: '3600 1' });
+    life.write(2);
+    await life.tick();
+    expect(files.content.get(DUMP)).toBe(undefined);
+    life.native.flushes++;
+    await life.tick();
+    expect(files.content.get(DUMP)).toBe('RDB 2\n');
+    await life.tick();
+    expect(life.native.requests.length).toBe(1);
+    life.set('save', '');
+    life.native.flushes++;
+    await life.tick();
+    expect(life.native.requests.length).toBe(1);
+  });
+
+  it('answers CONFIG SET appendfsync always when what is pending is synced, or cannot be', async () => {
+    const life = await born({ appendonly: 'yes' });
+    const synced: string[] = [];
+    files.fails = (operation) => {
+      synced.push(operation);
+      return operation === 'journal-sync' ? 'EIO' : undefined;
+    };
+    await life.persistence.optionsSettled(['appendfsync']);
+    expect(synced).toEqual([]);
+    life.set('appendfsync', 'always');
+    await life.persistence.optionsSettled(['appendfsync']);
+    expect(synced).toEqual(['journal-sync']);
+    expect(life.log.at(-1)).toMatch(/^Fail to fsync the AOF file/);
   });
 
   it.each(['rename', 'syncdir', 'snapshot-begin', 'unlink'])('answers an error when %s fails, and cleans up later', async (broken) => {

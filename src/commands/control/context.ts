@@ -27,8 +27,8 @@ export interface ShutdownRequest {
 export interface ControlContext {
   readonly config: ConfigStore;
   readonly persistence: Persistence;
-  /** CONFIG SET; throws ConfigError and changes nothing when refused. */
-  setConfig(pairs: readonly (readonly [string, string])[], mayChangeProtected: boolean): void;
+  /** CONFIG SET; rejects with ConfigError and changes nothing when refused. Resolves when the new values hold. */
+  setConfig(pairs: readonly (readonly [string, string])[], mayChangeProtected: boolean): Promise<void>;
   /** CONFIG REWRITE; returns an error text. */
   rewriteConfig(): string | undefined;
   resetStats(): void;
