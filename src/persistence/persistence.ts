@@ -174,7 +174,7 @@ export class Persistence {
 
   private switchOn(): void {
     this.isSwitchOnScheduled = false;
-    this.aof.switchOn(this.parts.settings.text('dir')).catch(this.parts.crash);
+    this.aof.switchOn(this.parts.settings.text('dir'));
   }
 
   // ---- Commands ----
@@ -201,16 +201,13 @@ export class Persistence {
     if (this.aof.isRewriting) {
       return { isError: true, text: 'Background append only file rewriting already in progress' };
     }
-    if (this.aof.state.mode === 'off') {
-      return { isError: true, text: "The append only file is off: there is nothing to rewrite. Use 'CONFIG SET appendonly yes'" };
-    }
     // As in Redis: who asks does not wait for the delay behind failures.
     this.limit = { ...this.limit, failuresInRow: 0 };
     if (this.snapshots.slot.isBusy || this.phase !== 'serving' || this.aof.state.batch !== undefined) {
       this.isRewriteScheduled = true;
       return { isError: false, text: 'Background append only file rewriting scheduled' };
     }
-    this.aof.send({ type: 'rewrite' });
+    this.rewrite();
     return { isError: false, text: 'Background append only file rewriting started' };
   }
 
@@ -233,7 +230,7 @@ export class Persistence {
     if (this.isSwitchOnScheduled && !this.snapshots.slot.isBusy && this.aof.state.batch === undefined) this.switchOn();
     if (this.isRewriteScheduled && this.mayRewrite()) {
       this.isRewriteScheduled = false;
-      this.aof.send({ type: 'rewrite' });
+      this.rewrite();
     }
     this.saveWhatIsFlushed();
     this.rdb.send({ type: 'tick', isOtherRunning: this.isOtherRunning(), dirty: dirty(), place: this.place() });
@@ -246,7 +243,7 @@ export class Persistence {
       });
       if (growth !== undefined && this.mayRewrite()) {
         this.parts.log('notice', `Starting automatic rewriting of AOF on ${growth}% growth`);
-        this.aof.send({ type: 'rewrite' });
+        this.rewrite();
       }
     }
     if (now() - this.retriedAtMs < RETRY_MS) return;
@@ -260,6 +257,10 @@ export class Persistence {
     if (flushes === this.flushesSeen) return;
     this.flushesSeen = flushes;
     this.rdb.send({ type: 'flushed', dirty: this.parts.dirty(), place: this.place() });
+  }
+
+  private rewrite(): void {
+    this.aof.rewrite(this.parts.settings.text('dir'));
   }
 
   private mayRewrite(): boolean {

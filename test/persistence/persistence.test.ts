@@ -360,7 +360,32 @@ describe('AOF', () => {
     await life.settle();
     expect(life.native.journal).toBe(undefined);
     expect(life.info().has('aof_current_size')).toBe(false);
+  });
+
+  it('is rewritten while it is off: a base that a start with it loads', async () => {
+    const life = await born();
+    life.write(3);
+    expect(life.persistence.bgrewriteaof()).toEqual({ isError: false, text: 'Background append only file rewriting started' });
     expect(life.persistence.bgrewriteaof().isError).toBe(true);
+    await life.settle();
+    expect(files.content.get(MANIFEST)).toBe('file appendonly.aof.1.base.rdb seq 1 type b\n');
+    expect(life.info().get('aof_enabled')).toBe('0');
+    expect(life.info().get('aof_rewrites')).toBe('1');
+    // In the directory of the moment, and what the last one has made goes.
+    life.write(1);
+    life.set('dir', '/other');
+    files.directories.add('/other');
+    life.persistence.bgrewriteaof();
+    expect(life.persistence.bgrewriteaof().isError).toBe(true);
+    await life.settle();
+    life.persistence.bgrewriteaof();
+    await life.settle();
+    const names = [...files.content.keys()].filter((path) => path.startsWith('/other'));
+    expect(names.sort()).toEqual(['appendonly.aof.2.base.rdb', 'appendonly.aof.manifest'].map((name) => `/other/appendonlydir/${name}`));
+    const next = await born({ appendonly: 'yes' });
+    expect(next.native.effects).toBe(3);
+    expect(files.content.get(MANIFEST)).toContain('file appendonly.aof.1.incr.aof seq 1 type i\n');
+    expect(life.crashes).toEqual([]);
   });
 
   it('waits with switching on for a snapshot that runs', async () => {
