@@ -52,8 +52,9 @@ export class AofExecutor {
   private points = new Map<string, JournalPoint>();
   private snapshot: RunningSnapshot | undefined;
   private current: Promise<void> | undefined;
-  /** The files of another directory are being looked at, for a rewrite. */
+  /** The files of another directory are being looked at; what happens meanwhile comes afterwards. */
   private isEntering = false;
+  private readonly laterEvents: AofEvent[] = [];
 
   constructor(
     private readonly parts: PersistenceParts,
@@ -80,7 +81,8 @@ export class AofExecutor {
   }
 
   send(event: AofEvent): void {
-    this.take(step(this.state, event));
+    if (this.isEntering) this.laterEvents.push(event);
+    else this.take(step(this.state, event));
   }
 
   private take(next: AofStep): void {
@@ -134,17 +136,33 @@ export class AofExecutor {
   private sendIn(root: string, event: AofEvent): void {
     const { mode, batch, rewrite } = this.state;
     if (root === this.root || mode !== 'off' || batch !== undefined || rewrite !== undefined) return this.send(event);
-    this.root = root;
-    this.current = this.enter(event).catch(this.parts.crash);
+    this.isEntering = true;
+    this.laterEvents.push(event);
+    this.current = this.enter(root, this.root).catch(this.parts.crash);
   }
 
-  private async enter(event: AofEvent): Promise<void> {
-    this.isEntering = true;
+  private async enter(root: string, oldRoot: string): Promise<void> {
+    this.root = root;
     const fresh = initialAofState(this.options());
-    const started = step(fresh, { type: 'start', isOn: false, files: await this.findFiles() });
+    let refusal: string[] = [];
+    try {
+      const started = step(fresh, { type: 'start', isOn: false, files: await this.findFiles() });
+      if (started.state.hasEnded) refusal = started.actions.flatMap((action) => (action.do === 'exit' ? action.messages : []));
+      else this.state = started.state;
+    } catch (error) {
+      refusal = [failureReason(error)];
+    }
     this.isEntering = false;
-    this.take(started);
-    this.send(event);
+    const events = this.laterEvents.splice(0);
+    if (refusal.length === 0) {
+      for (const event of events) this.send(event);
+      return;
+    }
+    // What a server exits for at its start is no reason to end one that runs.
+    for (const line of refusal) this.parts.log('warning', line);
+    this.parts.log('warning', `Can't use the AOF in ${root}`);
+    this.root = oldRoot;
+    this.endRewrite(false);
   }
 
   private async findFiles(): Promise<AofFiles> {

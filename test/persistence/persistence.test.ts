@@ -382,8 +382,27 @@ describe('AOF', () => {
     await life.settle();
     const names = [...files.content.keys()].filter((path) => path.startsWith('/other'));
     expect(names.sort()).toEqual(['appendonly.aof.2.base.rdb', 'appendonly.aof.manifest'].map((name) => `/other/appendonlydir/${name}`));
+    // Files there that are none are left alone.
+    files.directories.add('/broken').add('/broken/appendonlydir');
+    files.content.set('/broken/appendonlydir/appendonly.aof.manifest', 'nonsense');
+    life.set('dir', '/broken');
+    life.persistence.bgrewriteaof();
+    await life.tick();
+    expect(life.log.at(-1)).toBe("Can't use the AOF in /broken");
+    expect(life.info().get('aof_last_bgrewrite_status')).toBe('err');
+    expect(life.exitMessages).toBe(undefined);
+    // Both at once, in a directory that has to be looked at first.
+    life.set('dir', '/data');
+    life.persistence.bgrewriteaof();
+    life.set('appendonly', 'yes');
+    await life.tick();
+    await life.tick();
+    await life.tick();
+    expect(life.info().get('aof_enabled')).toBe('1');
+    expect(files.content.get(MANIFEST)).toMatch(/^file appendonly\.aof\.\d\.base\.rdb seq \d type b\nfile appendonly\.aof\.1\.incr/);
+    life.write(1);
     const next = await born({ appendonly: 'yes' });
-    expect(next.native.effects).toBe(3);
+    expect(next.native.effects).toBe(5);
     expect(files.content.get(MANIFEST)).toContain('file appendonly.aof.1.incr.aof seq 1 type i\n');
     expect(life.crashes).toEqual([]);
   });
