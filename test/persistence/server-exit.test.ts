@@ -3,7 +3,7 @@
  * runs. It ends soon and with Redis's exit code, and the next start finds whole files.
  */
 import { execFileSync } from 'node:child_process';
-import { readdirSync, unlinkSync } from 'node:fs';
+import { mkdirSync, readdirSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RespClient } from '../support/resp-client.js';
@@ -92,6 +92,33 @@ describe('the end of a server', () => {
       await until(next.client, 'aof_rewrite_in_progress', '0');
       expect(await info(next.client, 'aof_last_bgrewrite_status')).toBe('ok');
       await home.kill(next);
+    }
+  });
+
+  it.each(['always', 'everysec'])('SHUTDOWN on a full disk does not wait for space, under %s', async (policy) => {
+    const mount = join(home.dir, 'small');
+    mkdirSync(mount);
+    try {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'none', mount], { stdio: 'ignore' });
+    } catch {
+      return;
+    }
+    try {
+      const host = await home.sherd(...AOF, '--dir', mount, '--appendfsync', policy);
+      await ask(host.client, 'SET', 'mark', 'here');
+      writeFileSync(join(mount, 'ballast'), Buffer.alloc(900 * 1024, 1));
+      const other = await RespClient.connect({ port: host.server.port });
+      other.write(`*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n$400000\r\n${'x'.repeat(400_000)}\r\n`);
+      await until(host.client, 'aof_last_write_status', 'err');
+      await expect(ask(host.client, 'SET', 'a', 'b')).rejects.toThrow('MISCONF Errors writing to the AOF file');
+      expect(await endsSoon(host, () => host.client.write('SHUTDOWN\r\n'))).toBe(0);
+      other.close();
+      unlinkSync(join(mount, 'ballast'));
+      const next = await home.sherd(...AOF, '--dir', mount);
+      expect(await ask(next.client, 'GET', 'mark')).toBe('here');
+      await home.kill(next);
+    } finally {
+      execFileSync('umount', [mount]);
     }
   });
 
