@@ -7,6 +7,7 @@
 //
 // Threads: each function says in addon.ts on which thread it may be called; the registry is locked.
 #include <napi.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include <cerrno>
@@ -462,6 +463,10 @@ Napi::Value Crash(const Napi::CallbackInfo& info) {
   std::abort();
 }
 
+// Node's own exit waits for the threads of libuv's pool: a load, or a snapshot, to its end. Nothing that they do
+// is worth that: what counts is on disk, and what is not whole has a temporary name.
+Napi::Value Leave(const Napi::CallbackInfo& info) { _exit(info[0].As<Napi::Number>().Int32Value()); }
+
 void KeepInstanceData(Napi::Env, InstanceData*) {}
 
 Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
@@ -489,6 +494,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   add("killClients", KillClients);
   add("unblockClient", UnblockClient);
   add("crash", Crash);
+  add("leave", Leave);
   ExportSnapshots(env, exports);
   ExportLoading(env, exports);
   ExportJournal(env, exports);

@@ -1,7 +1,8 @@
 // The journal for JavaScript: see src/native/persistence.ts.
 //
 // What waits for the disk runs on a thread of libuv's pool and settles a promise. Beginning and ending need an
-// instant in which nobody is inside a shard: they take all leases as the loader, which has nothing to do then.
+// instant in which nobody is inside a shard: they take all leases, as a guest with a number of its own, since DEBUG
+// RELOAD may be loading meanwhile. The control plane asks for one of them at a time.
 //
 // Thread: main; each Task's work on a pool thread.
 #include "addon/journal.h"
@@ -66,7 +67,7 @@ class Task final : public Napi::AsyncWorker {
 
 /// Calls `work` while all leases are held.
 void WithAllLeases(net::Server& server, const std::function<void()>& work) {
-  net::LeaseGuest& guest = server.loader();
+  net::LeaseGuest& guest = server.journaler();
   guest.Attach();
   guest.WithAll(work);
   guest.Detach();

@@ -317,7 +317,7 @@ TEST(debug_shards_and_rings_count) {
   }
   EXPECT_EQ(keys, 100);
   EXPECT_EQ(server.Run({"DEBUG", "RINGS"}).substr(0, 5), "*1\r\n*");
-  EXPECT_EQ(server.Run({"DEBUG", "HELP"}).substr(0, 3), "*53");
+  EXPECT_EQ(server.Run({"DEBUG", "HELP"}).substr(0, 3), "*57");
 }
 
 TEST(debug_crashes_end_the_process) {

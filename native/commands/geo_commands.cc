@@ -5,7 +5,7 @@
 // the shape: unsorted in the order of the cells, or by distance. The first `count` of the nearest are
 // found without sorting the rest.
 //
-// GEOADD is replayed as the ZADD that it comes to; the others as they were sent.
+// GEOADD is replayed as the ZADD that it comes to (in small letters, as Redis has it); the others as they were sent.
 //
 // Thread: the one that holds the leases of the keys.
 #include <algorithm>
@@ -167,7 +167,7 @@ void PropagateAdd(CommandContext& ctx, const GeoAddOptions& options,
                   const std::vector<double>& scores) {
   if (!ctx.is_propagating()) return;
   std::vector<IntegerText> texts(scores.size());
-  std::vector<std::string_view> effect = {"ZADD"};
+  std::vector<std::string_view> effect = {"zadd"};
   effect.insert(effect.end(), ctx.args.begin() + 1,
                 ctx.args.begin() + static_cast<std::ptrdiff_t>(options.first));
   for (size_t i = 0; i < scores.size(); i++) {

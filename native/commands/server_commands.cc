@@ -97,6 +97,8 @@ void CmdFlushAll(CommandContext& ctx) {
   if (!ParseFlush(ctx, &lazy)) return;
   ctx.SignalFlushed(-1);
   for (int db = 0; db < ctx.engine.database_count(); db++) ctx.AddDirty(OpFlush(ctx, db, lazy));
+  // The control plane looks at it: an RDB file, if save points want one, must not have what is gone.
+  ctx.counters->flushes_of_all.Increment();
   if (ctx.is_propagating()) ctx.Propagate(ctx.db, ctx.args);
   ctx.reply.Ok();
 }

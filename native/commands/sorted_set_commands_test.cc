@@ -345,7 +345,7 @@ TEST(geo_places_and_distances) {
     EXPECT_EQ(s.Run({"GEOADD", "g", "13.361389", "38.115556", "Palermo", "15.087269", "37.502669",
                      "Catania"}),
               Integer(2));
-    EXPECT_EQ(s.TakeEffects(), (Lines{"ZADD g 3479099956230698 Palermo 3479447370796909 Catania"}));
+    EXPECT_EQ(s.TakeEffects(), (Lines{"zadd g 3479099956230698 Palermo 3479447370796909 Catania"}));
     EXPECT_EQ(s.TakeEvents(), (Lines{"new g", "zadd g"}));
     EXPECT_EQ(s.Run({"GEODIST", "g", "Palermo", "Catania"}), Bulk("166274.1516"));
     EXPECT_EQ(s.Run({"GEODIST", "g", "Palermo", "Catania", "KM"}), Bulk("166.2742"));

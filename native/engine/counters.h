@@ -43,7 +43,7 @@ static_assert(sizeof(Counter) == 8);
   X(blocked_clients) X(commands_long) X(clients_in_timeout_table) X(watching_clients) X(watched_keys) \
   X(blocking_keys) X(blocking_keys_on_nokey) X(evicted_clients)                                      \
   X(pubsub_clients) X(pubsub_channels) X(pubsubshard_channels) X(pubsub_patterns) X(tracking_clients) \
-  X(tracking_prefixes) /* of all workers, in the first one's cell */
+  X(tracking_prefixes) /* of all workers, in the first one's cell */ X(flushes_of_all)
 #define SHERD_SHARD_COUNTERS(X)                                                                      \
   X(used_memory) X(mapped_memory) X(table_memory) X(leases_in_place) X(leases_queued)                \
   X(lease_hand_overs) X(queue_high_water) X(lazyfree_pending_objects)                              \
@@ -60,8 +60,8 @@ struct CommandCounters { SHERD_COMMAND_COUNTERS(SHERD_DECLARE_COUNTER) };
 #undef SHERD_DECLARE_COUNTER
 
 /// Threads beside the workers that enter shards: the runner for commands that take long, the one that writes
-/// snapshots, the one that loads. Their numbers are those behind the last worker's, in this order.
-inline constexpr size_t kRunners = 3;
+/// snapshots, the one that loads, the one that begins and ends the journal. Their numbers are those behind the last worker's, in this order.
+inline constexpr size_t kRunners = 4;
 
 /// Places the four groups behind each other in one block of memory.
 struct CounterLayout {

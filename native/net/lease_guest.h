@@ -1,5 +1,6 @@
 // LeaseGuest: how a thread that is no worker gets into shards: the one that writes snapshots, the one that
-// loads. To the lease table it is a worker with a number of its own behind the runner's.
+// loads, the one that begins or ends the journal. To the lease table it is a worker with a number of its own
+// behind the runner's.
 //
 // Two ways in. One shard at a time, for a short while: Acquire, work, Release; like any worker the guest
 // then executes what has queued meanwhile. All shards at once, for an instant: WithAll, which queues fairly

@@ -140,6 +140,7 @@ class Server final : public shard::Executor, public engine::PostOffice {
   LeaseGuest& guest(engine::WorkerId id) { return *guests_[id - static_cast<size_t>(engine_.config().workers) - 1]; }
   LeaseGuest& saver() { return *guests_[0]; }
   LeaseGuest& loader() { return *guests_[1]; }
+  LeaseGuest& journaler() { return *guests_[2]; }
   /// What a thread that writes a snapshot needs of this server.
   SnapshotAccess& snapshot_access() { return *snapshot_access_; }
   /// Fills what all commands that run on a thread beside the workers share.

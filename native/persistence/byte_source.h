@@ -8,6 +8,7 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -46,6 +47,8 @@ class FileSource final : public ByteSource {
 class MemorySource final : public ByteSource {
  public:
   explicit MemorySource(std::string_view bytes) : bytes_(bytes) {}
+  /// A string that goes at the end of the statement.
+  explicit MemorySource(std::same_as<std::string> auto&& bytes) = delete;
   uint64_t size() const override { return bytes_.size(); }
   int64_t ReadAt(uint64_t offset, char* out, size_t size) override {
     if (offset >= bytes_.size()) return 0;

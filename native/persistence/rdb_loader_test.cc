@@ -132,7 +132,8 @@ TEST(rdb_loader_keeps_expired_keys_of_a_preamble) {
   RdbLoadOptions options = OptionsOf(server, 0);
   options.keeps_expired = true;
   RdbLoadResult result;
-  MemorySource source("in front" + file + "*1\r\n");
+  const std::string whole = "in front" + file + "*1\r\n";
+  MemorySource source(whole);
   options.offset = 8;
   EXPECT_EQ(LoadRdb(server.engine(), source, options, nullptr, &result).message(), "");
   EXPECT_EQ(server.expiry_ms("k"), 1000);

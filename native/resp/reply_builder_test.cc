@@ -183,103 +183,129 @@ std::string RandomText(Random& random, char byte) {
   return std::string(random.Below(random.OneIn(5) ? 5000 : 60), byte);
 }
 
+// Two buffers and the strings that they must be equal to; all that may be done to them, at random.
+struct BufferPair {
+  explicit BufferPair(Random& random)
+      : random(random), value(std::string(1 + random.Below(3000), 'S')) {
+    scratches[0].resize(1 + random.Below(2000));
+    scratches[1].resize(100);
+  }
+
+  void OwnBorrowed(size_t which) {
+    buffers[which].OwnBorrowed();
+    std::fill(logs[which].begin(), logs[which].end(), '?');
+    log_sizes[which] = 0;
+  }
+
+  void AppendText(size_t i, int step) {
+    const std::string text = RandomText(random, static_cast<char>('a' + step % 26));
+    buffers[i].Append(text);
+    models[i] += text;
+  }
+
+  void AppendShared(size_t i) {
+    const std::string_view part = value.bytes().substr(random.Below(value.bytes().size()));
+    buffers[i].AppendShared(part, &value);
+    models[i] += part;
+  }
+
+  void AppendOther(size_t i) {
+    OwnBorrowed(1 - i);
+    buffers[i].AppendBuffer(buffers[1 - i]);
+    models[i] += models[1 - i];
+    models[1 - i].clear();
+    marks[0].is_valid = marks[1].is_valid = false;
+  }
+
+  void AppendBorrowed(size_t i, int step) {
+    const size_t size = random.Below(random.OneIn(3) ? 1000 : 300);
+    if (log_sizes[i] + size > logs[i].size()) OwnBorrowed(i);
+    char* place = logs[i].data() + log_sizes[i];
+    log_sizes[i] += size;
+    std::fill(place, place + size, static_cast<char>('A' + step % 26));
+    buffers[i].AppendBorrowed({place, size});
+    models[i].append(place, size);
+  }
+
+  void Consume(size_t i) {
+    const size_t size = random.OneIn(3) ? models[i].size() : random.Below(models[i].size() + 1);
+    buffers[i].Consume(size);
+    models[i].erase(0, size);
+    marks[i].is_valid = false;
+  }
+
+  void ChangeScratch(size_t i) {
+    if (has_scratch[i]) {
+      buffers[i].DetachScratch();
+      std::fill(scratches[i].begin(), scratches[i].end(), '?');
+      has_scratch[i] = false;
+      marks[i].is_valid = false;
+    } else if (models[i].empty()) {
+      buffers[i].AttachScratch(scratches[i].data(), scratches[i].size());
+      has_scratch[i] = true;
+    }
+  }
+
+  void Truncate(size_t i) {
+    if (!marks[i].is_valid) return;
+    buffers[i].Truncate(marks[i].mark);
+    models[i].resize(marks[i].size);
+    marks[i].is_valid = random.OneIn(2);
+  }
+
+  void Step(int step) {
+    const size_t i = random.Below(2);
+    switch (random.Below(13)) {
+      case 0:
+      case 1:
+      case 2: AppendText(i, step); break;
+      case 3: AppendShared(i); break;
+      case 4:
+      case 5: Consume(i); break;
+      case 6: AppendOther(i); break;
+      case 7: ChangeScratch(i); break;
+      case 8: marks[i] = {buffers[i].GetMark(), models[i].size(), true}; break;
+      case 9: models[i] += AppendAroundPiece(random, &buffers[i]); break;
+      case 10: AppendBorrowed(i, step); break;
+      case 11: OwnBorrowed(i); break;
+      default: Truncate(i); break;
+    }
+    ASSERT_EQ(buffers[i].size(), models[i].size());
+  }
+
+  struct MarkOf {
+    OutputBuffer::Mark mark;
+    size_t size;
+    bool is_valid = false;
+  };
+
+  Random& random;
+  CountedBlock value;
+  std::vector<char> scratches[2];
+  OutputBuffer buffers[2];
+  std::string models[2];
+  bool has_scratch[2] = {};
+  std::string logs[2] = {std::string(20'000, '-'), std::string(20'000, '-')};
+  size_t log_sizes[2] = {};
+  MarkOf marks[2];
+};
+
 // Random operations on two buffers, compared with strings after each; references and memory must
 // balance.
 TEST(output_buffer_behaves_like_a_string) {
   Random random(test::Seed());
   for (int round = 0; round < 60; round++) {
-    CountedBlock value(std::string(1 + random.Below(3000), 'S'));
-    std::vector<char> scratches[2] = {std::vector<char>(1 + random.Below(2000)),
-                                      std::vector<char>(100)};
-    OutputBuffer buffers[2];
-    std::string models[2];
-    bool has_scratch[2] = {};
-    std::string logs[2] = {std::string(20'000, '-'), std::string(20'000, '-')};
-    size_t log_sizes[2] = {};
-    const auto own_borrowed = [&](size_t which) {
-      buffers[which].OwnBorrowed();
-      std::fill(logs[which].begin(), logs[which].end(), '?');
-      log_sizes[which] = 0;
-    };
-    struct {
-      OutputBuffer::Mark mark;
-      size_t size;
-      bool is_valid = false;
-    } marks[2];
+    BufferPair pair(random);
     for (int step = 0; step < 100; step++) {
-      const size_t i = random.Below(2);
-      OutputBuffer& buffer = buffers[i];
-      switch (random.Below(13)) {
-        case 0:
-        case 1:
-        case 2: {
-          const std::string text = RandomText(random, static_cast<char>('a' + step % 26));
-          buffer.Append(text);
-          models[i] += text;
-          break;
-        }
-        case 3: {
-          const std::string_view part = value.bytes().substr(random.Below(value.bytes().size()));
-          buffer.AppendShared(part, &value);
-          models[i] += part;
-          break;
-        }
-        case 4:
-        case 5: {
-          const size_t size =
-              random.OneIn(3) ? models[i].size() : random.Below(models[i].size() + 1);
-          buffer.Consume(size);
-          models[i].erase(0, size);
-          marks[i].is_valid = false;
-          break;
-        }
-        case 6:
-          own_borrowed(1 - i);
-          buffer.AppendBuffer(buffers[1 - i]);
-          models[i] += models[1 - i];
-          models[1 - i].clear();
-          marks[0].is_valid = marks[1].is_valid = false;
-          break;
-        case 7:
-          if (has_scratch[i]) {
-            buffer.DetachScratch();
-            std::fill(scratches[i].begin(), scratches[i].end(), '?');
-            has_scratch[i] = false;
-            marks[i].is_valid = false;
-          } else if (models[i].empty()) {
-            buffer.AttachScratch(scratches[i].data(), scratches[i].size());
-            has_scratch[i] = true;
-          }
-          break;
-        case 9: models[i] += AppendAroundPiece(random, &buffer); break;
-        case 10: {
-          const size_t size = random.Below(random.OneIn(3) ? 1000 : 300);
-          if (log_sizes[i] + size > logs[i].size()) own_borrowed(i);
-          char* place = logs[i].data() + log_sizes[i];
-          log_sizes[i] += size;
-          std::fill(place, place + size, static_cast<char>('A' + step % 26));
-          buffer.AppendBorrowed({place, size});
-          models[i].append(place, size);
-          break;
-        }
-        case 11: own_borrowed(i); break;
-        case 8: marks[i] = {buffer.GetMark(), models[i].size(), true}; break;
-        default:
-          if (!marks[i].is_valid) break;
-          buffer.Truncate(marks[i].mark);
-          models[i].resize(marks[i].size);
-          marks[i].is_valid = random.OneIn(2);
-          break;
-      }
-      ASSERT_EQ(buffer.size(), models[i].size());
-      ASSERT_EQ(Content(buffers[0]), models[0]);
-      ASSERT_EQ(Content(buffers[1]), models[1]);
+      pair.Step(step);
+      ASSERT_EQ(Content(pair.buffers[0]), pair.models[0]);
+      ASSERT_EQ(Content(pair.buffers[1]), pair.models[1]);
     }
-    for (OutputBuffer& buffer : buffers) {
+    for (OutputBuffer& buffer : pair.buffers) {
       buffer.Consume(buffer.size());
       EXPECT_EQ(buffer.memory(), size_t{0});
     }
-    EXPECT_EQ(value.refs(), 0);
+    EXPECT_EQ(pair.value.refs(), 0);
   }
 }
 

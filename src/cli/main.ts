@@ -7,7 +7,7 @@ import { readFileSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { ConfigFileError, ConfigOpenError, loadConfig, type Directives } from '../config/config-file.js';
 import { ConfigStore } from '../config/config-store.js';
-import { loadAddon } from '../native/addon.js';
+import { leaveProcess, loadAddon } from '../native/addon.js';
 import { Logger } from '../observability/logger.js';
 import { Supervisor } from '../runtime/supervisor.js';
 import { utf8ToByteString } from '../util/bytes.js';
@@ -84,7 +84,7 @@ async function serve(config: ConfigStore, directives: Directives, logger: Logger
     config,
     logger,
     version: SHERD_VERSION,
-    exit: (code) => process.exit(code),
+    exit: leaveProcess,
   });
   process.on('SIGTERM', () => supervisor.onSignal('SIGTERM'));
   process.on('SIGINT', () => supervisor.onSignal('SIGINT'));
@@ -92,5 +92,5 @@ async function serve(config: ConfigStore, directives: Directives, logger: Logger
   supervisor.announce(logo);
   writePidFile(config, logger);
   warnUseless(config, directives, logger);
-  if (!(await supervisor.start())) process.exit(1);
+  if (!(await supervisor.start())) leaveProcess(1);
 }

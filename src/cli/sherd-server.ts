@@ -3,12 +3,13 @@
  * sherd-server: the program. It takes redis-server's command line; what it does is in main.ts, this file only starts
  * it and makes sure that no failure leaves half a server behind.
  */
+import { leaveProcess } from '../native/addon.js';
 import { runServer } from './main.js';
 
 function crash(error: unknown): void {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   process.stderr.write(`\n=== SHERD CRASH: ${text}\n`);
-  process.exit(1);
+  leaveProcess(1);
 }
 
 process.on('uncaughtException', crash);

@@ -78,8 +78,8 @@ export interface StatsLayout {
 /** How urgent a line is that the native side has for the log; the words of `loglevel`. */
 export type NativeLogLevel = 'debug' | 'verbose' | 'notice' | 'warning';
 
-/** The native half. That of persistence is optional for builds (and tests) without it. */
-export interface NativeAddon extends Partial<PersistenceAddon> {
+/** The native half. */
+export interface NativeAddon extends PersistenceAddon {
   /** Bytes of the counter memory an engine of this size wants. */
   statsBytes(workers: number, shards: number, databases: number): number;
   /** Names and strides of all counters. */
@@ -115,6 +115,8 @@ export interface NativeAddon extends Partial<PersistenceAddon> {
   unblockClient(engine: number, id: bigint, withError: boolean): boolean | undefined;
   /** Kills the process the hard way, as DEBUG SEGFAULT and DEBUG ASSERT do. */
   crash(kind: 'segfault' | 'abort'): void;
+  /** Ends the process at once; process.exit waits for loads and snapshots that run. Never returns. Main thread. */
+  leave(code: number): never;
 }
 
 let loaded: NativeAddon | undefined;
@@ -129,4 +131,10 @@ export function loadAddon(): NativeAddon {
   if (!existsSync(path)) throw new Error(`native addon not built: ${path} is missing (run npm start or npm run build)`);
   loaded = require(path) as NativeAddon;
   return loaded;
+}
+
+/** Ends the process without waiting for what native threads do. */
+export function leaveProcess(code: number): never {
+  loaded?.leave(code);
+  process.exit(code);
 }

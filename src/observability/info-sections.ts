@@ -40,8 +40,7 @@ export interface InfoSource {
   errorStats: ReadonlyMap<string, bigint>;
   /** Bytes of the process in RAM. */
   rssBytes: number;
-  /** Absent when the native half cannot save. */
-  persistence?: PersistenceStatus;
+  persistence: PersistenceStatus;
 }
 
 export type Value = string | number | bigint;
@@ -162,7 +161,7 @@ function memoryFields(source: InfoSource): Field[] {
     ['mem_clients_slaves', 0],
     ['mem_clients_normal', clients],
     ...zeros('mem_cluster_links'),
-    ['mem_aof_buffer', source.persistence?.aof.journal.pendingBytes ?? 0],
+    ['mem_aof_buffer', source.persistence.aof.journal.pendingBytes],
     ['mem_allocator', 'sherd-slab'],
     ['active_defrag_running', 0],
     ['lazyfree_pending_objects', counters.shard('lazyfree_pending_objects')],
@@ -276,7 +275,7 @@ export const SECTIONS: readonly Section[] = [
   {
     name: 'persistence',
     title: 'Persistence',
-    fields: ({ persistence, nowMs }) => (persistence === undefined ? [] : persistenceFields(persistence, nowMs)),
+    fields: ({ persistence, nowMs }) => persistenceFields(persistence, nowMs),
   },
   { name: 'stats', title: 'Stats', fields: statsFields },
   { name: 'replication', title: 'Replication', fields: replicationFields },

@@ -5,8 +5,8 @@
  * work. A snapshot that a batch has begun goes on behind it and tells the machine of its end by itself. Events that
  * come while a batch runs are the machine's to remember.
  *
- * The directory is fixed while the AOF is on: `CONFIG SET dir` moves it the next time that it is switched on, when
- * what is there is read anew. (In Redis it moves at once, and the manifest is then in one directory and its files in
+ * The directory is fixed while the AOF is on: `CONFIG SET dir` moves it the next time that it is switched on (or
+ * rewritten while it is off), when what is there is read anew. (In Redis it moves at once, and the manifest is then in one directory and its files in
  * another.)
  *
  * Main thread.
@@ -52,6 +52,9 @@ export class AofExecutor {
   private points = new Map<string, JournalPoint>();
   private snapshot: RunningSnapshot | undefined;
   private current: Promise<void> | undefined;
+  /** The files of another directory are being looked at; what happens meanwhile comes afterwards. */
+  private isEntering = false;
+  private readonly laterEvents: AofEvent[] = [];
 
   constructor(
     private readonly parts: PersistenceParts,
@@ -78,7 +81,8 @@ export class AofExecutor {
   }
 
   send(event: AofEvent): void {
-    this.take(step(this.state, event));
+    if (this.isEntering) this.laterEvents.push(event);
+    else this.take(step(this.state, event));
   }
 
   private take(next: AofStep): void {
@@ -105,6 +109,7 @@ export class AofExecutor {
 
   /** True from the cut until the new base counts. */
   get isRewriting(): boolean {
+    if (this.isEntering) return true;
     const phase = this.state.batch?.phase.name;
     return this.state.rewrite !== undefined || phase === 'begin' || phase === 'commit';
   }
@@ -117,14 +122,47 @@ export class AofExecutor {
     await this.drain();
   }
 
-  /** Switched on at run time, in `root`: what the machine knows of another directory is worth nothing there. */
-  async switchOn(root: string): Promise<void> {
-    if (root !== this.root && this.state.mode === 'off' && this.state.batch === undefined) {
-      this.root = root;
-      this.state = initialAofState(this.options());
-      this.take(step(this.state, { type: 'start', isOn: false, files: await this.findFiles() }));
+  /** Switched on at run time, in `root`. */
+  switchOn(root: string): void {
+    this.sendIn(root, { type: 'appendonly', isOn: true });
+  }
+
+  /** BGREWRITEAOF, or growth; in `root` if the AOF is off. */
+  rewrite(root: string): void {
+    this.sendIn(root, { type: 'rewrite' });
+  }
+
+  /** What the machine knows of another directory is worth nothing in this one. */
+  private sendIn(root: string, event: AofEvent): void {
+    const { mode, batch, rewrite } = this.state;
+    if (root === this.root || mode !== 'off' || batch !== undefined || rewrite !== undefined) return this.send(event);
+    this.isEntering = true;
+    this.laterEvents.push(event);
+    this.current = this.enter(root, this.root).catch(this.parts.crash);
+  }
+
+  private async enter(root: string, oldRoot: string): Promise<void> {
+    this.root = root;
+    const fresh = initialAofState(this.options());
+    let refusal: string[] = [];
+    try {
+      const started = step(fresh, { type: 'start', isOn: false, files: await this.findFiles() });
+      if (started.state.hasEnded) refusal = started.actions.flatMap((action) => (action.do === 'exit' ? action.messages : []));
+      else this.state = started.state;
+    } catch (error) {
+      refusal = [failureReason(error)];
     }
-    this.send({ type: 'appendonly', isOn: true });
+    this.isEntering = false;
+    const events = this.laterEvents.splice(0);
+    if (refusal.length === 0) {
+      for (const event of events) this.send(event);
+      return;
+    }
+    // What a server exits for at its start is no reason to end one that runs.
+    for (const line of refusal) this.parts.log('warning', line);
+    this.parts.log('warning', `Can't use the AOF in ${root}`);
+    this.root = oldRoot;
+    this.endRewrite(false);
   }
 
   private async findFiles(): Promise<AofFiles> {
@@ -191,10 +229,12 @@ export class AofExecutor {
         return addon.openJournal(engine, { path, offset, crc });
       }
       case 'cut-journal':
-        return this.beginSnapshot(assertPresent(action.snapshot, 'a cut begins a rewrite'), undefined);
+        return this.beginSnapshot(assertPresent(action.snapshot, 'a cut begins a rewrite'), 'cut');
       case 'begin-journal':
         await files.write(this.inRoot(action.journal), '');
-        return this.beginSnapshot(action.snapshot, this.inRoot(action.journal));
+        return this.beginSnapshot(action.snapshot, 'begin', this.inRoot(action.journal));
+      case 'begin-snapshot':
+        return this.beginSnapshot(action.snapshot, 'none');
       case 'resume-journal':
         return addon.resumeJournal(engine);
       case 'sync-journal':
@@ -226,13 +266,14 @@ export class AofExecutor {
   /** Resolves at the snapshot's instant; rejects when it does not get there. */
   private async beginSnapshot(
     { path, format }: { path: string; format: 'rdb' | 'aof' },
-    journalPath: string | undefined,
+    journal: SnapshotOrder['journal'],
+    journalPath?: string,
   ): Promise<void> {
     const order: SnapshotOrder = {
       path: this.inRoot(path),
       format,
       isAofBase: true,
-      journal: journalPath === undefined ? 'cut' : 'begin',
+      journal,
       ...(journalPath === undefined ? {} : { journalPath }),
     };
     const running: RunningSnapshot = { order, isAborted: false, settled: Promise.resolve() };

@@ -19,7 +19,7 @@
  *   rename to base M+1 · sync directory · manifest(base M+1, N+1, history …) · unlink history · manifest without it
  *
  * Switching on at run time has no file to go on with: the journal goes to temp-<name>.incr, which gets its name when
- * the base is there, as in Redis.
+ * the base is there, as in Redis. A rewrite while the AOF is off makes a base that nothing follows, for a start with it.
  *
  * A manifest is written as temp_<name>.manifest, synced, renamed, and the directory synced. When that last sync fails,
  * nobody knows which of the two manifests a power loss would leave: then only things may happen that are right under
@@ -33,7 +33,7 @@
  *
  * Pure: no clock, no file. Main thread only by custom; the state is plain data.
  */
-import { assert, assertNever } from '../util/assert.js';
+import { assert, assertNever, assertPresent } from '../util/assert.js';
 import { emptyManifest, formatManifest, ManifestError, parseManifest, type Manifest } from './format/manifest.js';
 
 /** What the configuration says. */
@@ -71,6 +71,8 @@ export type AofAction =
   | { do: 'cut-journal'; snapshot?: { path: string; format: 'rdb' | 'aof' } }
   /** As cut-journal, while nothing is journaled: `journal` is created or emptied, and gets all effects from here on. */
   | { do: 'begin-journal'; journal: string; snapshot: { path: string; format: 'rdb' | 'aof' } }
+  /** The dataset of this instant begins to be written, as cut-journal, while nothing is journaled or will be. */
+  | { do: 'begin-snapshot'; snapshot: { path: string; format: 'rdb' | 'aof' } }
   /** The journal goes on in its file; what was held back comes first. */
   | { do: 'resume-journal' }
   /** All effects so far are written and synced. */
@@ -124,8 +126,8 @@ type Phase =
   | { name: 'upgrade' }
   | { name: 'load' }
   | { name: 'open'; manifest: Manifest; journal: string }
-  | { name: 'begin'; manifest: Manifest; journal: string; rewrite: Rewrite }
-  | { name: 'commit'; manifest: Manifest; renameIndex: number; journal: string; base: string }
+  | { name: 'begin'; manifest: Manifest; journal: string | undefined; rewrite: Rewrite }
+  | { name: 'commit'; manifest: Manifest; renameIndex: number; journal: string | undefined; base: string }
   | { name: 'clean'; manifest: Manifest }
   | { name: 'sync-manifest' }
   | { name: 'undo' };
@@ -234,7 +236,10 @@ function nextBase(state: AofState, format: 'rdb' | 'aof'): { name: string; seq: 
 }
 
 function nextIncr(state: AofState): { name: string; seq: bigint } {
-  const seq = (state.manifest.incrs.at(-1)?.seq ?? 0n) + 1n;
+  // A rewrite while the AOF is off leaves none, but for those of history, whose names are not given twice.
+  const old = state.manifest.history.filter(({ name }) => name.endsWith('.incr.aof')).map((part) => part.seq);
+  const last = state.manifest.incrs.at(-1)?.seq ?? old.reduce((a, b) => (a > b ? a : b), 0n);
+  const seq = last + 1n;
   return { name: `${state.options.filename}.${seq}.incr.aof`, seq };
 }
 
@@ -409,7 +414,7 @@ function proceed(state: AofState): AofStep {
     return inFlight(state, { name: 'sync-manifest' }, actions);
   }
   if (state.manifest.history.length > 0 && !state.options.keepsHistory && state.mode === 'on') return clean(state);
-  if (state.wantsRewrite && state.mode === 'on') return begin({ ...state, wantsRewrite: false });
+  if (state.wantsRewrite) return begin({ ...state, wantsRewrite: false });
   return quiet(state);
 }
 
@@ -429,6 +434,14 @@ function begin(state: AofState): AofStep {
     ];
     return inFlight(state, { name: 'begin', manifest: state.manifest, journal, rewrite }, actions);
   }
+  if (state.mode === 'off') {
+    const actions: AofAction[] = [
+      { do: 'make-directory', path: options.dirname },
+      { do: 'sync-directory', path: '.' },
+      { do: 'begin-snapshot', snapshot },
+    ];
+    return inFlight(state, { name: 'begin', manifest: state.manifest, journal: undefined, rewrite }, actions);
+  }
   const incr = nextIncr(state);
   const manifest = { ...state.manifest, incrs: [...state.manifest.incrs, incr] };
   const actions: AofAction[] = [
@@ -447,7 +460,7 @@ function commit(state: AofState, rewrite: Rewrite): AofStep {
   const base = nextBase(state, rewrite.format);
   const history = [...state.manifest.history];
   if (state.manifest.base !== undefined) history.unshift(state.manifest.base);
-  let journal = state.journal as string;
+  let journal = state.journal;
   let incrs = [...state.manifest.incrs];
   const actions: AofAction[] = [{ do: 'rename', from: rewrite.base, to: inDirectory(options, base.name) }];
   actions.push(notice(`Successfully renamed the temporary AOF base file ${tempBaseName(options)} into ${base.name}`));
@@ -457,9 +470,13 @@ function commit(state: AofState, rewrite: Rewrite): AofStep {
     incrs = [incr];
     const path = inDirectory(options, incr.name);
     actions.push({ do: 'sync-journal' });
-    actions.push({ do: 'rename-journal', from: inDirectory(options, journal), to: path });
-    actions.push(notice(`Successfully renamed the temporary AOF incr file ${journal} into ${incr.name}`));
+    const temporary = tempIncrName(options);
+    actions.push({ do: 'rename-journal', from: inDirectory(options, temporary), to: path });
+    actions.push(notice(`Successfully renamed the temporary AOF incr file ${temporary} into ${incr.name}`));
     journal = incr.name;
+  } else if (state.mode === 'off') {
+    history.unshift(...incrs);
+    incrs = [];
   } else {
     history.unshift(...incrs.slice(0, -1));
     incrs = incrs.slice(-1);
@@ -489,11 +506,10 @@ function giveUp(state: AofState, reason: string): AofStep {
   const actions: AofAction[] = [
     warning(`Background AOF rewrite terminated with error: ${reason}`),
     { do: 'report-rewrite', isOk: false },
-    { do: 'unlink', path: inDirectory(options, tempBaseName(options)) },
   ];
-  if (state.mode === 'waiting') {
-    actions.push({ do: 'close-journal' }, { do: 'unlink', path: inDirectory(options, tempIncrName(options)) });
-  }
+  // First the journal: an unlink that fails must not keep it open.
+  if (state.mode === 'waiting') actions.push({ do: 'close-journal' }, ...unlinkActions(options, tempIncrName(options)));
+  actions.push(...unlinkActions(options, tempBaseName(options)));
   const journal = state.mode === 'waiting' ? undefined : state.journal;
   return inFlight({ ...state, journal, rewrite: undefined }, { name: 'undo' }, actions);
 }
@@ -501,12 +517,10 @@ function giveUp(state: AofState, reason: string): AofStep {
 function switchOff(state: AofState): AofStep {
   const { options } = state;
   const actions: AofAction[] = [];
-  if (state.rewrite !== undefined) {
-    actions.push({ do: 'abort-snapshot' }, { do: 'report-rewrite', isOk: false });
-    actions.push({ do: 'unlink', path: inDirectory(options, tempBaseName(options)) });
-  }
+  if (state.rewrite !== undefined) actions.push({ do: 'abort-snapshot' }, { do: 'report-rewrite', isOk: false });
   if (state.journal !== undefined) actions.push({ do: 'close-journal' });
-  if (state.mode === 'waiting') actions.push({ do: 'unlink', path: inDirectory(options, tempIncrName(options)) });
+  if (state.rewrite !== undefined) actions.push(...unlinkActions(options, tempBaseName(options)));
+  if (state.mode === 'waiting') actions.push(...unlinkActions(options, tempIncrName(options)));
   const off: AofState = { ...state, mode: 'off', journal: undefined, rewrite: undefined, wantsRewrite: false };
   return inFlight(off, { name: 'undo' }, actions);
 }
@@ -527,7 +541,11 @@ function batchDone(state: AofState): AofStep {
       return proceed({ ...idle, ...begun(phase), isManifestSynced: true });
     case 'commit': {
       const { manifest, journal } = phase;
-      const done = proceed({ ...idle, mode: 'on', manifest, journal, isManifestSynced: true });
+      const mode = state.mode === 'off' ? 'off' : 'on';
+      const next: AofState = { ...idle, mode, manifest, journal, isManifestSynced: true };
+      // While the AOF is off its files are touched by a rewrite alone, so what that leaves goes now or never.
+      const isCleaned = mode === 'off' && !next.wantsOn && !next.options.keepsHistory && manifest.history.length > 0;
+      const done = isCleaned ? clean(next) : proceed(next);
       const told: AofAction[] = [
         notice('Background AOF rewrite finished successfully'),
         { do: 'report-rewrite', isOk: true },
@@ -608,7 +626,7 @@ function beginFailed(
   index: number,
   reason: string,
 ): AofStep {
-  const cut = actions.findIndex((action) => action.do === 'cut-journal' || action.do === 'begin-journal');
+  const cut = actions.findIndex(({ do: what }) => ['cut-journal', 'begin-journal', 'begin-snapshot'].includes(what));
   const undo: AofAction[] = [
     warning(`Can't begin an AOF rewrite: ${reason}`),
     { do: 'report-rewrite', isOk: false },
@@ -617,7 +635,7 @@ function beginFailed(
   if (state.mode === 'waiting') {
     if (index >= cut) undo.push({ do: 'close-journal' });
     undo.push({ do: 'unlink', path: inDirectory(state.options, tempIncrName(state.options)) });
-  } else if (index >= cut) {
+  } else if (index >= cut && state.mode === 'on') {
     undo.push({ do: 'resume-journal' });
   }
   undo.push({ do: 'unlink', path: phase.rewrite.base });
@@ -633,7 +651,7 @@ function beginFailed(
  */
 function commitFailed(state: AofState, phase: Phase & { name: 'commit' }, index: number, reason: string): AofStep {
   const { manifest, journal } = phase;
-  if (index > phase.renameIndex && state.mode === 'on') {
+  if (index > phase.renameIndex && state.mode !== 'waiting') {
     const unsure: AofState = { ...state, manifest, journal, isManifestSynced: false };
     return tell(unsure, warning(`Fail to fsync AOF directory: ${reason}`), { do: 'report-rewrite', isOk: true });
   }
@@ -645,7 +663,8 @@ function commitFailed(state: AofState, phase: Phase & { name: 'commit' }, index:
   if (state.mode === 'waiting') {
     // Nothing counts yet: off again as far as files go, and the next tick tries from the beginning.
     undo.push({ do: 'close-journal' });
-    if (index <= phase.renameIndex) undo.push(...unlinkActions(options, tempIncrName(options), journal));
+    const names = [tempIncrName(options), assertPresent(journal, 'the journal of a first base')];
+    if (index <= phase.renameIndex) undo.push(...unlinkActions(options, ...names));
   }
   if (index <= phase.renameIndex) undo.push(...unlinkActions(options, tempBaseName(options), phase.base));
   if (state.mode !== 'waiting') return inFlight(state, { name: 'undo' }, undo);

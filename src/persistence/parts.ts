@@ -24,6 +24,8 @@ export interface PersistenceParts {
   now: () => number;
   /** The engine's counter of changes. */
   dirty: () => bigint;
+  /** How often everything was flushed (FLUSHALL). */
+  flushes: () => bigint;
   usedMemoryBytes: () => number;
   /** redis-ver of the files that are written. */
   redisVersion: string;

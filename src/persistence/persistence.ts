@@ -63,6 +63,7 @@ export class Persistence {
   private hasExited = false;
   private isShutdownAborted = false;
   private retriedAtMs = 0;
+  private flushesSeen = 0n;
 
   constructor(private readonly parts: PersistenceParts) {
     const guarded: PersistenceParts = { ...parts, exit: (messages) => this.exit(messages) };
@@ -104,6 +105,7 @@ export class Persistence {
     if (this.hasExited) return false;
     addon.setLoading(engine, false, 0n);
     this.rdb.send({ type: 'loaded', dirty: dirty() });
+    this.flushesSeen = this.parts.flushes();
     if (this.phase === 'loading') this.phase = 'serving';
     return true;
   }
@@ -148,6 +150,12 @@ export class Persistence {
     this.applyOptions();
   }
 
+  /** CONFIG SET has changed these: resolves when what they promise holds for what is there already. */
+  async optionsSettled(names: readonly string[]): Promise<void> {
+    if (!names.includes('appendfsync') || this.parts.settings.text('appendfsync') !== 'always') return;
+    await this.syncJournal();
+  }
+
   private setAppendOnly(isOn: boolean): void {
     this.isSwitchOnScheduled = false;
     if (!isOn) {
@@ -166,7 +174,7 @@ export class Persistence {
 
   private switchOn(): void {
     this.isSwitchOnScheduled = false;
-    this.aof.switchOn(this.parts.settings.text('dir')).catch(this.parts.crash);
+    this.aof.switchOn(this.parts.settings.text('dir'));
   }
 
   // ---- Commands ----
@@ -193,16 +201,13 @@ export class Persistence {
     if (this.aof.isRewriting) {
       return { isError: true, text: 'Background append only file rewriting already in progress' };
     }
-    if (this.aof.state.mode === 'off') {
-      return { isError: true, text: "The append only file is off: there is nothing to rewrite. Use 'CONFIG SET appendonly yes'" };
-    }
     // As in Redis: who asks does not wait for the delay behind failures.
     this.limit = { ...this.limit, failuresInRow: 0 };
     if (this.snapshots.slot.isBusy || this.phase !== 'serving' || this.aof.state.batch !== undefined) {
       this.isRewriteScheduled = true;
       return { isError: false, text: 'Background append only file rewriting scheduled' };
     }
-    this.aof.send({ type: 'rewrite' });
+    this.rewrite();
     return { isError: false, text: 'Background append only file rewriting started' };
   }
 
@@ -225,8 +230,9 @@ export class Persistence {
     if (this.isSwitchOnScheduled && !this.snapshots.slot.isBusy && this.aof.state.batch === undefined) this.switchOn();
     if (this.isRewriteScheduled && this.mayRewrite()) {
       this.isRewriteScheduled = false;
-      this.aof.send({ type: 'rewrite' });
+      this.rewrite();
     }
+    this.saveWhatIsFlushed();
     this.rdb.send({ type: 'tick', isOtherRunning: this.isOtherRunning(), dirty: dirty(), place: this.place() });
     if (this.aof.state.mode === 'on' && this.aof.state.batch === undefined && !this.snapshots.slot.isBusy) {
       const growth = dueGrowth({
@@ -237,13 +243,24 @@ export class Persistence {
       });
       if (growth !== undefined && this.mayRewrite()) {
         this.parts.log('notice', `Starting automatic rewriting of AOF on ${growth}% growth`);
-        this.aof.send({ type: 'rewrite' });
+        this.rewrite();
       }
     }
     if (now() - this.retriedAtMs < RETRY_MS) return;
     this.retriedAtMs = now();
     // A tick lets a first base that has failed begin anew, which is a rewrite like any other.
     if (this.aof.state.mode !== 'waiting' || this.mayRewrite()) this.aof.send({ type: 'tick' });
+  }
+
+  private saveWhatIsFlushed(): void {
+    const flushes = this.parts.flushes();
+    if (flushes === this.flushesSeen) return;
+    this.flushesSeen = flushes;
+    this.rdb.send({ type: 'flushed', dirty: this.parts.dirty(), place: this.place() });
+  }
+
+  private rewrite(): void {
+    this.aof.rewrite(this.parts.settings.text('dir'));
   }
 
   private mayRewrite(): boolean {
@@ -338,6 +355,7 @@ export class Persistence {
     this.snapshots.slot.close();
     addon.refuseWrites(engine, ENDING_REFUSAL);
     await this.endBackground();
+    if (this.aof.state.journal !== undefined) log('notice', 'Calling fsync() on the AOF file.');
     await this.syncJournal();
     const isSaving = saves ?? this.rdb.state.options.savePoints.length > 0;
     const isSaved = !isSaving || (await this.finalSave());
@@ -372,7 +390,6 @@ export class Persistence {
   private async syncJournal(): Promise<void> {
     const { addon, engine, log } = this.parts;
     if (this.aof.state.journal === undefined) return;
-    log('notice', 'Calling fsync() on the AOF file.');
     try {
       await addon.syncJournal(engine);
     } catch (error) {

@@ -22,7 +22,7 @@
  * Invariants:
  * 1. One save at a time; none is begun while the AOF is being rewritten, but SAVE, which waits for its turn.
  * 2. A save point that is due is saved at the next tick, but for 5 s behind a failure, as Redis. Unlike there, a save
- *    is due as well while writes are refused, so that they are let pass again without anybody's help.
+ *    is due each second while writes are refused, so that they are let pass again soon and without anybody's help.
  * 3. Every SAVE is answered once. A temporary file is unlinked, or remembered until it is.
  *
  * Pure: no clock, no file. Main thread only by custom; the state is plain data.
@@ -76,6 +76,8 @@ export type RdbEvent =
   /** `isOtherRunning`: the AOF is being rewritten. */
   | { type: 'bgsave'; isScheduling: boolean; isOtherRunning: boolean; dirty: bigint; place: RdbPlace }
   | { type: 'tick'; isOtherRunning: boolean; dirty: bigint; place: RdbPlace }
+  /** FLUSHALL: the file, if save points want one, must not bring back what is gone. */
+  | { type: 'flushed'; dirty: bigint; place: RdbPlace }
   /** The shutdown does not wait for a save in the background. */
   | { type: 'cancel' }
   | { type: 'done'; batch: number; extraBytesPeak: bigint }
@@ -133,6 +135,8 @@ export interface RdbStep {
 
 /** Seconds between a save that has failed and the next one that nobody asked for. */
 const RETRY_SEC = 5;
+/** The same while writes are refused: clients wait for the disk to work again. */
+const HEALING_RETRY_SEC = 0;
 /** Clients know this text. */
 export const SAVE_ERROR_REFUSAL =
   "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. " +
@@ -177,7 +181,9 @@ function stepWithout(state: RdbState, event: RdbEvent, nowMs: number): RdbStep {
     case 'loaded':
       return quiet({ ...state, dirtySaved: event.dirty });
     case 'save':
-      return save(state, event, nowMs);
+      return save(state, { ...event, tokens: [event.token] }, nowMs);
+    case 'flushed':
+      return flushed(state, event, nowMs);
     case 'bgsave':
       return bgsave(state, event, nowMs);
     case 'tick':
@@ -268,14 +274,23 @@ function begin(state: RdbState, { isForeground, tokens, dirty, place, notes }: B
   return { state: next, actions, batch };
 }
 
-function save(state: RdbState, event: RdbEvent & { type: 'save' }, nowMs: number): RdbStep {
-  const { token, dirty, place } = event;
+type Wish = Pick<Begin, 'tokens' | 'dirty' | 'place'>;
+
+function save(state: RdbState, { tokens, dirty, place }: Wish, nowMs: number): RdbStep {
   // A file that is being unlinked must not be the one that is being written: the save begins behind that.
   if (state.job === undefined && state.cleaning === 0) {
-    return begin(state, { isForeground: true, tokens: [token], dirty, place, notes: [] }, nowMs);
+    return begin(state, { isForeground: true, tokens, dirty, place, notes: [] }, nowMs);
   }
-  const tokens = [...(state.waiting?.tokens ?? []), token];
-  return quiet({ ...state, waiting: { tokens, dirty, place } });
+  return quiet({ ...state, waiting: { tokens: [...(state.waiting?.tokens ?? []), ...tokens], dirty, place } });
+}
+
+/** As in Redis: what is being saved in the background is called off, and what is left is saved. */
+function flushed(state: RdbState, { dirty, place }: RdbEvent & { type: 'flushed' }, nowMs: number): RdbStep {
+  if (state.options.savePoints.length === 0) return quiet(state);
+  const next = save(state, { tokens: [], dirty, place }, nowMs);
+  if (!isSavingInBackground(state) || state.job === undefined) return next;
+  const job = { ...state.job, isCancelled: true };
+  return { state: { ...next.state, job }, actions: [{ do: 'cancel-snapshot' }], batch: 0 };
 }
 
 function bgsave(state: RdbState, event: RdbEvent & { type: 'bgsave' }, nowMs: number): RdbStep {
@@ -298,15 +313,15 @@ function tick(state: RdbState, event: RdbEvent & { type: 'tick' }, nowMs: number
   if (state.waiting !== undefined) return beginWaiting(state, nowMs);
   if (event.isOtherRunning) return quiet(state);
   const nowSec = seconds(nowMs);
-  const mayTry = state.isLastOk || nowSec - state.lastTrySec > RETRY_SEC;
+  // While writes are refused there may be no change that a save point could wait for; only a save lets them pass.
+  const isHealing = state.refusal !== '';
+  const mayTry = state.isLastOk || nowSec - state.lastTrySec > (isHealing ? HEALING_RETRY_SEC : RETRY_SEC);
   if (!mayTry) return quiet(state);
   const { dirty, place } = event;
   const changes = dirty - state.dirtySaved;
   const due = state.options.savePoints.find(
     (point) => changes >= point.changes && nowSec - state.lastSaveSec > point.seconds,
   );
-  // While writes are refused there may be no change that a save point could wait for; only a save lets them pass.
-  const isHealing = state.refusal !== '';
   if (due === undefined && !state.isScheduled && !isHealing) return quiet(state);
   const notes = due === undefined ? [] : [notice(`${due.changes} changes in ${due.seconds} seconds. Saving...`)];
   const next = { ...state, isScheduled: due === undefined ? false : state.isScheduled };

@@ -19,7 +19,6 @@ import type { Applier, ConfigStore } from '../config/config-store.js';
 import { rewriteConfigFile } from '../config/config-rewrite.js';
 import { applyAllToEngine } from '../config/engine-options.js';
 import type { ClientFilter, NativeAddon } from '../native/addon.js';
-import type { PersistenceAddon } from '../native/persistence.js';
 import { systemFiles, type Files } from '../persistence/files.js';
 import { Persistence } from '../persistence/persistence.js';
 import { SharedCounters } from '../observability/counters.js';
@@ -52,7 +51,7 @@ const STOP_TIMEOUT_MS = 2000;
 
 export class Supervisor implements ControlContext {
   readonly config: ConfigStore;
-  readonly persistence: Persistence | undefined;
+  readonly persistence: Persistence;
   private readonly pool: WorkerPool;
   private readonly rates = new Rates();
   private readonly runId = randomBytes(20).toString('hex');
@@ -89,7 +88,7 @@ export class Supervisor implements ControlContext {
       logger,
       relisten: () => this.relisten(),
       updateTitle: () => this.updateTitle(),
-      persistenceChanged: (name) => this.persistence?.optionChanged(name),
+      persistenceChanged: (name) => this.persistence.optionChanged(name),
     });
     this.persistence = this.createPersistence();
     this.pool = new WorkerPool(
@@ -102,9 +101,8 @@ export class Supervisor implements ControlContext {
     );
   }
 
-  private createPersistence(): Persistence | undefined {
+  private createPersistence(): Persistence {
     const { addon, config, logger, files } = this.parts;
-    if (!hasPersistence(addon)) return undefined;
     return new Persistence({
       addon,
       engine: this.engine,
@@ -113,6 +111,7 @@ export class Supervisor implements ControlContext {
       log: (level, text) => logger.log(level, text),
       now: () => Date.now(),
       dirty: () => this.counters.worker('dirty'),
+      flushes: () => this.counters.worker('flushes_of_all'),
       usedMemoryBytes: () => this.usedMemory(),
       redisVersion: REDIS_VERSION,
       processId: process.pid,
@@ -146,7 +145,7 @@ export class Supervisor implements ControlContext {
     await this.pool.start(this.engine, this.workers);
     // A signal that came while the workers started has ended the server already.
     if (this.isShuttingDown) return true;
-    this.persistence?.beginLoading();
+    this.persistence.beginLoading();
     const tcpCount = listenTcp(addon, this.engine, config, logger);
     if (tcpCount < 0) {
       logger.log('warning', `Failed listening on port ${config.number('port')} (tcp), aborting.`);
@@ -161,7 +160,7 @@ export class Supervisor implements ControlContext {
     this.updateTitle();
     this.memoryStartupBytes = this.usedMemory();
     this.timer = setInterval(() => this.tick(), SAMPLE_MS);
-    if (this.persistence !== undefined && !(await this.persistence.load())) return false;
+    if (!(await this.persistence.load())) return false;
     if (this.isShuttingDown) return true;
     if (tcpCount > 0) logger.log('notice', 'Ready to accept connections tcp');
     if (unixCount > 0) logger.log('notice', 'Ready to accept connections unix');
@@ -171,7 +170,7 @@ export class Supervisor implements ControlContext {
   private tick(): void {
     this.rates.sample(this.counters, Date.now());
     this.memoryPeakBytes = Math.max(this.memoryPeakBytes, this.usedMemory());
-    this.persistence?.tick();
+    this.persistence.tick();
   }
 
   private usedMemory(): number {
@@ -202,8 +201,9 @@ export class Supervisor implements ControlContext {
     this.pool.reply(workerIndex, message.token, bytes);
   }
 
-  setConfig(pairs: readonly (readonly [string, string])[], mayChangeProtected: boolean): void {
+  async setConfig(pairs: readonly (readonly [string, string])[], mayChangeProtected: boolean): Promise<void> {
     this.config.set(pairs, { mayChangeProtected }, this.applier);
+    await this.persistence.optionsSettled(pairs.map(([name]) => name.toLowerCase()));
   }
 
   rewriteConfig(): string | undefined {
@@ -213,7 +213,7 @@ export class Supervisor implements ControlContext {
   resetStats(): void {
     this.parts.addon.resetStats(this.engine);
     this.rates.reset();
-    this.persistence?.resetStats();
+    this.persistence.resetStats();
     this.memoryPeakBytes = this.usedMemory();
   }
 
@@ -237,7 +237,7 @@ export class Supervisor implements ControlContext {
         memoryPeakBytes: this.memoryPeakBytes,
         errorStats: new Map(),
         rssBytes: process.memoryUsage.rss(),
-        ...(this.persistence === undefined ? {} : { persistence: this.persistence.status() }),
+        persistence: this.persistence.status(),
       },
       sections,
     );
@@ -264,7 +264,7 @@ export class Supervisor implements ControlContext {
   }
 
   abortShutdown(): boolean {
-    return this.persistence?.abortShutdown() ?? false;
+    return this.persistence.abortShutdown();
   }
 
   /** Saves and syncs what is to be, and ends; false when the server goes on. One who comes meanwhile joins in. */
@@ -275,12 +275,7 @@ export class Supervisor implements ControlContext {
 
   private async prepare(request: ShutdownRequest): Promise<boolean> {
     const { logger } = this.parts;
-    if (this.persistence === undefined && request.saves === true && !request.isForced) {
-      logger.log('warning', 'SHUTDOWN SAVE refused: this build cannot save.');
-      return false;
-    }
-    const outcome = (await this.persistence?.prepareShutdown(request)) ?? 'ready';
-    if (outcome === 'ready') {
+    if ((await this.persistence.prepareShutdown(request)) === 'ready') {
       void this.end(0);
       return true;
     }
@@ -317,7 +312,7 @@ export class Supervisor implements ControlContext {
     clearInterval(this.timer);
     this.parts.addon.closeListeners(this.engine);
     const timeout = new Promise<void>((resolve) => setTimeout(resolve, STOP_TIMEOUT_MS).unref());
-    await Promise.race([this.pool.stop().then(() => this.persistence?.close()), timeout]);
+    await Promise.race([this.pool.stop().then(() => this.persistence.close()), timeout]);
     this.removeFiles();
     this.parts.logger.log('notice', 'Sherd is now ready to exit, bye bye...');
     this.parts.exit(code);
@@ -340,11 +335,6 @@ export class Supervisor implements ControlContext {
     this.parts.logger.log('warning', `=== SHERD CRASH: ${reason}`);
     this.parts.exit(1);
   }
-}
-
-/** Whether the native half can save and load. */
-function hasPersistence(addon: NativeAddon): addon is NativeAddon & PersistenceAddon {
-  return addon.snapshot !== undefined;
 }
 
 /** CONFIG REWRITE; returns an error text. */

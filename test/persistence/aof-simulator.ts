@@ -231,6 +231,10 @@ export class World {
         this.#journal = this.files.create(action.journal);
         this.#snapshot = { path: action.snapshot.path, upTo: this.issued };
         return;
+      case 'begin-snapshot':
+        if (this.#journal !== undefined) throw new SimulationError('a journal while the AOF is off');
+        this.#snapshot = { path: action.snapshot.path, upTo: this.issued };
+        return;
       case 'resume-journal':
         this.#release();
         return;

@@ -4,9 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadAddon } from '../../src/native/addon.js';
-import type { PersistenceAddon } from '../../src/native/persistence.js';
 
-const addon = loadAddon() as ReturnType<typeof loadAddon> & PersistenceAddon;
+const addon = loadAddon();
 const dir = mkdtempSync(join(tmpdir(), 'sherd-test-journal-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 

@@ -32,7 +32,7 @@ async function countUntilTheEnd(port: number, name: string): Promise<number> {
 describe('the journal under appendfsync', () => {
   it.each(['always', 'everysec', 'no'] as const)('%s: has everything that was answered before kill -9', { timeout: 60_000 }, async (policy) => {
     const path = journalPath();
-    const server = await startWithJournal(path, policy, layoutOptions('8x2'), true);
+    const server = await startWithJournal(path, policy, [...layoutOptions('8x2'), '--aof-timestamp-enabled', 'yes']);
     const counts = Array.from({ length: CLIENTS }, (_, index) => countUntilTheEnd(server.port, `counter:${index}`));
     await new Promise((resolve) => setTimeout(resolve, LOAD_MS));
     process.kill(server.pid, 'SIGKILL');

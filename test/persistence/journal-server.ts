@@ -1,37 +1,29 @@
 /** Servers with a journal, and what is in an AOF, for the tests of the journal. */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { dirname, join } from 'node:path';
 import { startRedis, startSherd, type RunningServer } from '../support/oracle.js';
-
-const PRELOAD = fileURLToPath(new URL('journal-preload.mjs', import.meta.url));
 
 export type Policy = 'always' | 'everysec' | 'no';
 
-/** A server of ours whose journal is `path`. */
-export function startWithJournal(path: string, policy: Policy, args: string[] = [], timestamps = false): Promise<RunningServer> {
-  const nodeOptions = `${process.env['NODE_OPTIONS'] ?? ''} --import ${PRELOAD}`;
-  const env = {
-    ...process.env,
-    NODE_OPTIONS: nodeOptions,
-    SHERD_TEST_JOURNAL: path,
-    SHERD_TEST_APPENDFSYNC: policy,
-    SHERD_TEST_TIMESTAMPS: timestamps ? 'yes' : 'no',
-  };
-  return startSherd(args, { env });
+const APPEND_ONLY = ['--appendonly', 'yes', '--auto-aof-rewrite-percentage', '0'];
+
+/** A server of ours whose AOF has `path` as its incremental file. */
+export function startWithJournal(path: string, policy: Policy, args: string[] = []): Promise<RunningServer> {
+  const dir = dirname(dirname(path));
+  return startSherd(['--dir', dir, ...APPEND_ONLY, '--appendfsync', policy, ...args]);
 }
 
-/** A fresh path for a journal; its folder goes with the test process. */
+/** The incremental file of a fresh folder; the folder goes with the test process. */
 export function journalPath(): string {
   const dir = mkdtempSync(join(tmpdir(), 'sherd-test-journal-'));
   process.on('exit', () => rmSync(dir, { recursive: true, force: true }));
-  return join(dir, 'journal.aof');
+  return join(dir, 'appendonlydir', 'appendonly.aof.1.incr.aof');
 }
 
 /** redis-server with its AOF on. */
 export function startRedisWithAof(policy: Policy, args: string[] = []): Promise<RunningServer> {
-  return startRedis(['--appendonly', 'yes', '--appendfsync', policy, '--auto-aof-rewrite-percentage', '0', ...args]);
+  return startRedis([...APPEND_ONLY, '--appendfsync', policy, ...args]);
 }
 
 /** The bytes of the incremental file of a redis-server that has made no rewrite. */

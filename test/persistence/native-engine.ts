@@ -6,14 +6,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadAddon, type ControlRequest, type NativeAddon } from '../../src/native/addon.js';
-import type { LoadAofResult, LoadResult, PersistenceAddon } from '../../src/native/persistence.js';
+import type { LoadAofResult, LoadResult } from '../../src/native/persistence.js';
 import { RespClient } from '../support/resp-client.js';
 
 const SIZES = { workers: 1, shards: 8, databases: 16 };
 
 /** See above. */
 export class NativeEngine {
-  readonly addon = loadAddon() as NativeAddon & PersistenceAddon;
+  readonly addon = loadAddon();
   readonly engine: number;
   readonly dir = mkdtempSync(join(tmpdir(), 'sherd-test-load-'));
   client!: RespClient;

@@ -37,6 +37,7 @@ class Life {
       log: (_level, text) => void this.log.push(text),
       now: () => Life.nowMs,
       dirty: () => BigInt(this.native.effects),
+      flushes: () => BigInt(this.native.flushes),
       usedMemoryBytes: () => 4096,
       redisVersion: '7.2.0',
       processId: 7,
@@ -142,11 +143,42 @@ describe('RDB files', () => {
     expect(life.info().get('rdb_last_bgsave_status')).toBe('err');
     expect([...files.content.keys()]).toEqual([]);
     files.fails = () => undefined;
-    await life.tick(6000);
+    await life.tick(1000);
     expect(life.native.refusal).toBe('');
     expect(files.content.get(DUMP)).toBe('RDB 1\n');
     expect(life.info().get('rdb_last_cow_size')).toBe('77');
     expect(life.crashes).toEqual([]);
+  });
+
+  it('saves behind a FLUSHALL, if there are save points', async () => {
+    const life = await born({ save: '3600 1' });
+    life.write(2);
+    await life.tick();
+    expect(files.content.get(DUMP)).toBe(undefined);
+    life.native.flushes++;
+    await life.tick();
+    expect(files.content.get(DUMP)).toBe('RDB 2\n');
+    await life.tick();
+    expect(life.native.requests.length).toBe(1);
+    life.set('save', '');
+    life.native.flushes++;
+    await life.tick();
+    expect(life.native.requests.length).toBe(1);
+  });
+
+  it('answers CONFIG SET appendfsync always when what is pending is synced, or cannot be', async () => {
+    const life = await born({ appendonly: 'yes' });
+    const synced: string[] = [];
+    files.fails = (operation) => {
+      synced.push(operation);
+      return operation === 'journal-sync' ? 'EIO' : undefined;
+    };
+    await life.persistence.optionsSettled(['appendfsync']);
+    expect(synced).toEqual([]);
+    life.set('appendfsync', 'always');
+    await life.persistence.optionsSettled(['appendfsync']);
+    expect(synced).toEqual(['journal-sync']);
+    expect(life.log.at(-1)).toMatch(/^Fail to fsync the AOF file/);
   });
 
   it.each(['rename', 'syncdir', 'snapshot-begin', 'unlink'])('answers an error when %s fails, and cleans up later', async (broken) => {
@@ -328,7 +360,51 @@ describe('AOF', () => {
     await life.settle();
     expect(life.native.journal).toBe(undefined);
     expect(life.info().has('aof_current_size')).toBe(false);
+  });
+
+  it('is rewritten while it is off: a base that a start with it loads', async () => {
+    const life = await born();
+    life.write(3);
+    expect(life.persistence.bgrewriteaof()).toEqual({ isError: false, text: 'Background append only file rewriting started' });
     expect(life.persistence.bgrewriteaof().isError).toBe(true);
+    await life.settle();
+    expect(files.content.get(MANIFEST)).toBe('file appendonly.aof.1.base.rdb seq 1 type b\n');
+    expect(life.info().get('aof_enabled')).toBe('0');
+    expect(life.info().get('aof_rewrites')).toBe('1');
+    // In the directory of the moment, and what the last one has made goes.
+    life.write(1);
+    life.set('dir', '/other');
+    files.directories.add('/other');
+    life.persistence.bgrewriteaof();
+    expect(life.persistence.bgrewriteaof().isError).toBe(true);
+    await life.settle();
+    life.persistence.bgrewriteaof();
+    await life.settle();
+    const names = [...files.content.keys()].filter((path) => path.startsWith('/other'));
+    expect(names.sort()).toEqual(['appendonly.aof.2.base.rdb', 'appendonly.aof.manifest'].map((name) => `/other/appendonlydir/${name}`));
+    // Files there that are none are left alone.
+    files.directories.add('/broken').add('/broken/appendonlydir');
+    files.content.set('/broken/appendonlydir/appendonly.aof.manifest', 'nonsense');
+    life.set('dir', '/broken');
+    life.persistence.bgrewriteaof();
+    await life.tick();
+    expect(life.log.at(-1)).toBe("Can't use the AOF in /broken");
+    expect(life.info().get('aof_last_bgrewrite_status')).toBe('err');
+    expect(life.exitMessages).toBe(undefined);
+    // Both at once, in a directory that has to be looked at first.
+    life.set('dir', '/data');
+    life.persistence.bgrewriteaof();
+    life.set('appendonly', 'yes');
+    await life.tick();
+    await life.tick();
+    await life.tick();
+    expect(life.info().get('aof_enabled')).toBe('1');
+    expect(files.content.get(MANIFEST)).toMatch(/^file appendonly\.aof\.\d\.base\.rdb seq \d type b\nfile appendonly\.aof\.1\.incr/);
+    life.write(1);
+    const next = await born({ appendonly: 'yes' });
+    expect(next.native.effects).toBe(5);
+    expect(files.content.get(MANIFEST)).toContain('file appendonly.aof.1.incr.aof seq 1 type i\n');
+    expect(life.crashes).toEqual([]);
   });
 
   it('waits with switching on for a snapshot that runs', async () => {

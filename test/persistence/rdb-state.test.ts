@@ -160,7 +160,7 @@ describe('RDB state', () => {
     expect(world.bgsave()).toEqual({ isError: false, text: 'Background saving started' });
   });
 
-  it('refuses writes behind a failed background save, waits 5 s, and lets them pass when one has worked', () => {
+  it('refuses writes behind a failed background save, tries each second, and lets them pass when one has worked', () => {
     const world = new World();
     world.dirty = 1n;
     world.nowMs += 2000;
@@ -171,9 +171,9 @@ describe('RDB state', () => {
     expect(world.state.isLastOk).toBe(false);
     expect(world.files.size).toBe(0);
     expect(world.log).toContain('Background saving error');
-    world.nowMs += 5000;
+    world.nowMs += 900;
     expect(world.tick().batch).toBe(0);
-    world.nowMs += 1000;
+    world.nowMs += 100;
     expect(world.tick().batch).not.toBe(0);
     world.runAll();
     expect(world.refusal).toBe('');
@@ -189,6 +189,37 @@ describe('RDB state', () => {
     expect(world.refusal).toBe(SAVE_ERROR_REFUSAL);
     world.send({ type: 'options', savePoints: [{ seconds: 1, changes: 1n }], stopsWrites: false });
     expect(world.refusal).toBe('');
+    // Then nobody waits for it, and the next one comes as in Redis: behind 5 s.
+    world.nowMs += 5000;
+    expect(world.tick().batch).toBe(0);
+    world.nowMs += 1000;
+    expect(world.tick().batch).not.toBe(0);
+  });
+
+  it('saves what FLUSHALL leaves, and calls off what is being saved, if there are save points', () => {
+    const flush = (world: World): RdbStep => world.send({ type: 'flushed', dirty: world.dirty, place: PLACE });
+    const without = new World([]);
+    expect(flush(without).batch).toBe(0);
+    const world = new World([{ seconds: 3600, changes: 1n }]);
+    world.dirty = 3n;
+    expect(flush(world).batch).not.toBe(0);
+    world.runAll();
+    expect(world.files).toEqual(new Map([[FINAL, 3n]]));
+    world.bgsave();
+    world.runOne();
+    world.dirty = 4n;
+    expect(flush(world).actions).toEqual([{ do: 'cancel-snapshot' }]);
+    world.runOne(true);
+    world.runAll();
+    expect(world.files).toEqual(new Map([[FINAL, 4n]]));
+    expect(world.state.isLastOk).toBe(true);
+    // Behind a SAVE it gets one of its own.
+    world.save(1);
+    world.dirty = 5n;
+    flush(world);
+    world.runAll();
+    expect(world.files).toEqual(new Map([[FINAL, 5n]]));
+    expect(world.state.dirtySaved).toBe(5n);
   });
 
   it('gives a SAVE that comes during another one a save of its own', () => {
@@ -222,7 +253,7 @@ describe('RDB state', () => {
       { weight: 6, arbitrary: fc.constant('run' as const) },
       { weight: 2, arbitrary: fc.constant('run-failing' as const) },
       fc.constantFrom('tick' as const, 'tick-other' as const, 'save' as const, 'bgsave' as const, 'schedule' as const),
-      fc.constantFrom('cancel' as const, 'write' as const, 'second' as const),
+      fc.constantFrom('cancel' as const, 'write' as const, 'second' as const, 'flush' as const),
     );
     fc.assert(
       fc.property(fc.array(event, { maxLength: 120 }), (events) => {
@@ -241,6 +272,7 @@ describe('RDB state', () => {
           else if (what === 'schedule') world.bgsave(true, true);
           else if (what === 'cancel') world.send({ type: 'cancel' });
           else if (what === 'write') world.dirty++;
+          else if (what === 'flush') world.send({ type: 'flushed', dirty: ++world.dirty, place: PLACE });
           else world.nowMs += 1000;
           expect(world.files.get(FINAL)).not.toBe('torn');
         }

@@ -1,28 +1,14 @@
 /**
- * What the tests of a server's persistence share: a folder that outlives servers, starts and kills in it, and a word
- * on whether they can run at all.
+ * What the tests of a server's persistence share: a folder that outlives servers, and starts and kills in it.
  *
  * With SHERD_COMMAND naming a redis-server they run on that, which is how the tests themselves are tested.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { loadAddon } from '../../src/native/addon.js';
 import { startRedis, startSherd, type RunningServer } from '../support/oracle.js';
 import { RespClient, toPlain, type Argument } from '../support/resp-client.js';
 import { datasetCommands } from './rdb-dataset.js';
-
-function addonHasSnapshots(): boolean {
-  try {
-    return loadAddon().snapshot !== undefined;
-  } catch {
-    return false;
-  }
-}
-
-/** False while the native half cannot save: the suites are skipped then. */
-export const canSave = (process.env['SHERD_COMMAND'] ?? '') !== '' || addonHasSnapshots();
-export const SKIP_NOTE = canSave ? '' : ' (skipped: the native half has no snapshots)';
 
 /** A server with one connection. */
 export interface Host {

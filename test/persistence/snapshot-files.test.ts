@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadAddon } from '../../src/native/addon.js';
 import type { NativeAddon } from '../../src/native/addon.js';
-import type { PersistenceAddon, SnapshotRequest, SnapshotResult } from '../../src/native/persistence.js';
+import type { SnapshotRequest, SnapshotResult } from '../../src/native/persistence.js';
 import { MemorySource } from '../../src/persistence/format/byte-source.js';
 import { canonicalLines } from '../../src/persistence/format/canonical.js';
 import { makeRecipe } from '../differential/exchange.js';
@@ -29,7 +29,7 @@ const SEED = Number(process.env['SHERD_SEED'] ?? randomInt(2 ** 31));
 const SIZES = { workers: 1, shards: 4, databases: 16 };
 const RANDOM_KEYS = 150;
 
-let addon: NativeAddon & PersistenceAddon;
+let addon: NativeAddon;
 let engine: number;
 let client: RespClient;
 let folder: string;
@@ -43,7 +43,7 @@ async function run(commands: Argument[][]): Promise<void> {
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'sherd-snapshot-'));
-  addon = loadAddon() as NativeAddon & PersistenceAddon;
+  addon = loadAddon();
   const stats = new Uint8Array(new SharedArrayBuffer(addon.statsBytes(SIZES.workers, SIZES.shards, SIZES.databases)));
   engine = addon.createEngine({ ...SIZES, inPlace: true, stats, runId: 'a'.repeat(40) });
   addon.setOption(engine, 'enable-debug-command', 1);

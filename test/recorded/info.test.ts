@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startRedis, startSherd, type RunningServer } from '../support/oracle.js';
 import { RespClient, toPlain } from '../support/resp-client.js';
 
-const SECTIONS = ['server', 'clients', 'memory', 'stats', 'cpu'];
+const SECTIONS = ['server', 'clients', 'memory', 'persistence', 'stats', 'cpu'];
 
 /** Counters that are a function of the commands sent. */
 const EXACT_FIELDS = [
@@ -135,10 +135,24 @@ describe('INFO', () => {
     }
   });
 
+  it('has the fields of persistence in the same order, with the AOF on, too', async () => {
+    for (const isOn of ['no', 'yes']) {
+      await both((client) => client.send('CONFIG', 'SET', 'appendonly', isOn));
+      const isOver = async (): Promise<boolean> => {
+        const states = await both(async (client) => (await info(client, 'persistence')).get('Persistence'));
+        return states.every((fields) => fields?.get('aof_rewrite_in_progress') === '0');
+      };
+      await expect.poll(isOver).toBe(true);
+      const names = await both(async (client) => [...((await info(client, 'persistence')).get('Persistence') ?? []).keys()]);
+      expect(names[1], `appendonly ${isOn}`).toEqual(names[0]);
+    }
+    await both((client) => client.send('CONFIG', 'SET', 'appendonly', 'no'));
+  });
+
   it('has the sections that are asked for, in the same order', async () => {
     for (const words of [['everything'], ['all'], ['default'], [], ['cpu', 'server'], ['nosuch'], ['KEYSPACE']]) {
       const [oracle, subject] = await both((client) => info(client, ...words));
-      const known = new Set(['Server', 'Clients', 'Memory', 'Stats', 'CPU', 'Commandstats', 'Keyspace']);
+      const known = new Set(['Server', 'Clients', 'Memory', 'Persistence', 'Stats', 'CPU', 'Commandstats', 'Keyspace']);
       const titles = (sections: Map<string, Fields>): string[] =>
         [...sections.keys()].filter((title) => known.has(title));
       expect(titles(subject), words.join(' ')).toEqual(titles(oracle));

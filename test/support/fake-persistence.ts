@@ -120,6 +120,8 @@ const NO_LOAD: LoadResult = { keysLoaded: 0n, keysExpired: 0n, rdbVersion: 0, au
 export class FakePersistence implements PersistenceAddon {
   /** The dataset. */
   effects = 0;
+  /** FLUSHALLs. */
+  flushes = 0;
   /** Effects that a client was told of. */
   acknowledged = 0;
   refusal = '';

@@ -15,7 +15,6 @@ import { formatFinding, isCode, readProject } from './source.js';
  */
 const LONG_FUNCTIONS = new Map<string, number>([
   ['native/commands/key_commands_test.cc Step', 77],
-  ['native/resp/reply_builder_test.cc TEST(output_buffer_behaves_like_a_string)', 78],
 ]);
 
 const project = readProject(projectRoot);

@@ -48,7 +48,7 @@ afterAll(async () => {
 });
 
 function contextOf(config: ConfigStore): ControlContext {
-  const setConfig: ControlContext['setConfig'] = (pairs, mayChangeProtected) =>
+  const setConfig: ControlContext['setConfig'] = async (pairs, mayChangeProtected) =>
     config.set(pairs, { mayChangeProtected }, (row) => {
       if (row.name === 'hz') clampHz(config);
       return undefined;

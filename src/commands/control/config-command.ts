@@ -35,7 +35,7 @@ async function setHandler(call: ControlCall, context: ControlContext): Promise<R
   }
   const mayChangeProtected = await mayUse(context, 'enable-protected-configs', call.clientId);
   try {
-    context.setConfig(pairs, mayChangeProtected);
+    await context.setConfig(pairs, mayChangeProtected);
   } catch (error) {
     if (error instanceof ConfigError) return errorReply(error.message);
     throw error;

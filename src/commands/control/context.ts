@@ -26,10 +26,9 @@ export interface ShutdownRequest {
 
 export interface ControlContext {
   readonly config: ConfigStore;
-  /** Undefined when the native half cannot save. */
-  readonly persistence: Persistence | undefined;
-  /** CONFIG SET; throws ConfigError and changes nothing when refused. */
-  setConfig(pairs: readonly (readonly [string, string])[], mayChangeProtected: boolean): void;
+  readonly persistence: Persistence;
+  /** CONFIG SET; rejects with ConfigError and changes nothing when refused. Resolves when the new values hold. */
+  setConfig(pairs: readonly (readonly [string, string])[], mayChangeProtected: boolean): Promise<void>;
   /** CONFIG REWRITE; returns an error text. */
   rewriteConfig(): string | undefined;
   resetStats(): void;

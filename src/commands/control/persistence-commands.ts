@@ -7,15 +7,12 @@ import type { Reply } from '../../resp/reply.js';
 import { errorReply, syntaxError, wordsOf } from './arguments.js';
 import type { ControlCall, ControlContext, ControlHandler } from './context.js';
 
-/** For builds whose native half cannot save. */
-const ABSENT = reply.error('ERR this build has no persistence');
-
 type Handler = (persistence: Persistence, call: ControlCall) => Reply | Promise<Reply>;
 
 const withPersistence =
   (handler: Handler): ControlHandler =>
   (call: ControlCall, { persistence }: ControlContext) =>
-    persistence === undefined ? ABSENT : handler(persistence, call);
+    handler(persistence, call);
 
 const told = ({ isError, text }: CommandReply): Reply => (isError ? errorReply(text) : reply.simple(text));
 
