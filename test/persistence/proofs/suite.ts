@@ -1,0 +1,35 @@
+/**
+ * The proofs of persistence as one list, with the sizes of their short and long forms.
+ *
+ * proofs.test.ts and soak.ts take both from here, so that a proof cannot be in one and missing in the other.
+ */
+import type { ProofResult } from '../../proofs/proof.js';
+import { proveKill, proveWorkerDeath } from './kill.js';
+
+/** How much of everything. */
+export interface Sizes {
+  kills: number;
+  workerDeaths: number;
+}
+
+/** The figures of the issue. */
+export const LONG: Sizes = { kills: 100, workerDeaths: 12 };
+
+/** A few seconds each. */
+export const SHORT: Sizes = { kills: 4, workerDeaths: 2 };
+
+export interface ProofRun {
+  seed: number;
+  sizes: Sizes;
+  layouts: readonly string[];
+}
+
+export interface PersistenceProof {
+  name: string;
+  run: (run: ProofRun) => Promise<ProofResult>;
+}
+
+export const PROOFS: readonly PersistenceProof[] = [
+  { name: 'kill', run: ({ seed, layouts, sizes }) => proveKill({ seed, layouts, rounds: sizes.kills }) },
+  { name: 'worker-death', run: ({ seed, layouts, sizes }) => proveWorkerDeath({ seed, layouts, rounds: sizes.workerDeaths }) },
+];
