@@ -36,7 +36,8 @@ function chosenSizes(): Sizes {
   const sizes = { ...(values.short ? SHORT : LONG) };
   if (values.rounds === undefined) return sizes;
   const rounds = countOption('rounds', values.rounds, 1);
-  return Object.fromEntries(Object.keys(sizes).map((name) => [name, rounds])) as unknown as Sizes;
+  const entries = Object.entries(sizes) as [string, number][];
+  return Object.fromEntries(entries.map(([name, size]) => [name, name.endsWith('Ms') ? size : rounds])) as unknown as Sizes;
 }
 
 function chosenProofs(): PersistenceProof[] {

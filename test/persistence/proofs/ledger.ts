@@ -29,6 +29,15 @@ const KINDS: readonly Kind[] = ['plain', 'plain', 'multi', 'plain', 'mset', 'pla
 
 const kindOf = (operation: number): Kind => KINDS[operation % KINDS.length] as Kind;
 
+/** Replies to the commands of an operation. */
+export function replyCount(operation: number): number {
+  const kind = kindOf(operation);
+  return kind === 'plain' || kind === 'mset' ? 1 : 5;
+}
+
+/** What a writer's connection says first, and so is answered first. */
+export const markerOf = (index: number): string => `writer ${index}`;
+
 /** The last operation of a kind up to `operation`, 0 for none. */
 function lastOf(kind: Kind, operation: number): number {
   for (let at = operation; at > 0; at--) if (kindOf(at) === kind) return at;
@@ -113,6 +122,7 @@ export async function write(port: number, ledger: Ledger, options: WriteOptions)
   const connection = await Connection.open(port).catch(() => undefined);
   const before = ledger.acknowledged;
   try {
+    await connection?.must('ECHO', markerOf(ledger.index));
     while (connection !== undefined && !options.isOver()) {
       // An operation that was refused shifts the numbers of those behind it, so one at a time where that may be.
       const depth = options.onError === undefined ? prng.between(1, options.depthMax ?? 4) : 1;

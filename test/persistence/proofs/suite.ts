@@ -5,18 +5,22 @@
  */
 import type { ProofResult } from '../../proofs/proof.js';
 import { proveKill, proveWorkerDeath } from './kill.js';
+import { provePowerLoss } from './power-loss.js';
 
 /** How much of everything. */
 export interface Sizes {
   kills: number;
   workerDeaths: number;
+  /** Power losses for each policy, and how long is written. */
+  powerLosses: number;
+  powerLoadMs: number;
 }
 
 /** The figures of the issue. */
-export const LONG: Sizes = { kills: 100, workerDeaths: 12 };
+export const LONG: Sizes = { kills: 100, workerDeaths: 12, powerLosses: 400, powerLoadMs: 20_000 };
 
 /** A few seconds each. */
-export const SHORT: Sizes = { kills: 4, workerDeaths: 2 };
+export const SHORT: Sizes = { kills: 4, workerDeaths: 2, powerLosses: 16, powerLoadMs: 1_200 };
 
 export interface ProofRun {
   seed: number;
@@ -32,4 +36,9 @@ export interface PersistenceProof {
 export const PROOFS: readonly PersistenceProof[] = [
   { name: 'kill', run: ({ seed, layouts, sizes }) => proveKill({ seed, layouts, rounds: sizes.kills }) },
   { name: 'worker-death', run: ({ seed, layouts, sizes }) => proveWorkerDeath({ seed, layouts, rounds: sizes.workerDeaths }) },
+  {
+    name: 'power-loss',
+    run: ({ seed, layouts, sizes }) =>
+      provePowerLoss({ seed, layouts, cuts: sizes.powerLosses, loadMs: sizes.powerLoadMs, serverEvery: 20 }),
+  },
 ];
