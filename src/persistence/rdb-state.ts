@@ -131,8 +131,10 @@ export interface RdbStep {
   reply?: { isError: boolean; text: string };
 }
 
-/** Seconds between a save that has failed and the next one that nobody asked for. */
+/** Seconds between a save that has failed and the next one that nobody asked for: as in Redis, but soon while writes
+ *  are refused for it, since nothing else lets them pass again. */
 const RETRY_SEC = 5;
+const HEALING_RETRY_SEC = 0;
 /** Clients know this text. */
 export const SAVE_ERROR_REFUSAL =
   "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. " +
@@ -298,15 +300,15 @@ function tick(state: RdbState, event: RdbEvent & { type: 'tick' }, nowMs: number
   if (state.waiting !== undefined) return beginWaiting(state, nowMs);
   if (event.isOtherRunning) return quiet(state);
   const nowSec = seconds(nowMs);
-  const mayTry = state.isLastOk || nowSec - state.lastTrySec > RETRY_SEC;
+  // While writes are refused there may be no change that a save point could wait for; only a save lets them pass.
+  const isHealing = state.refusal !== '';
+  const mayTry = state.isLastOk || nowSec - state.lastTrySec > (isHealing ? HEALING_RETRY_SEC : RETRY_SEC);
   if (!mayTry) return quiet(state);
   const { dirty, place } = event;
   const changes = dirty - state.dirtySaved;
   const due = state.options.savePoints.find(
     (point) => changes >= point.changes && nowSec - state.lastSaveSec > point.seconds,
   );
-  // While writes are refused there may be no change that a save point could wait for; only a save lets them pass.
-  const isHealing = state.refusal !== '';
   if (due === undefined && !state.isScheduled && !isHealing) return quiet(state);
   const notes = due === undefined ? [] : [notice(`${due.changes} changes in ${due.seconds} seconds. Saving...`)];
   const next = { ...state, isScheduled: due === undefined ? false : state.isScheduled };
