@@ -66,7 +66,7 @@ async function main(): Promise<number> {
   print(`persistence: seed ${seed}, ${proofs.map((proof) => proof.name).join(', ')} on ${layouts.join(', ')}`);
   const violated: string[] = [];
   for (const proof of proofs) {
-    if (!(await runProof(proof, { seed, layouts, sizes: chosenSizes() }))) violated.push(proof.name);
+    if (!(await runProof(proof, { seed, layouts, sizes: chosenSizes(), isShort: values.short }))) violated.push(proof.name);
   }
   print(`persistence: ${violated.length === 0 ? 'all hold' : `VIOLATED: ${violated.join(', ')}`}; seed ${seed}`);
   return violated.length === 0 ? 0 : 1;

@@ -6,6 +6,8 @@
 import { randomInt } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { describeResult, type ProofResult } from '../../proofs/proof.js';
+import { proveBankInSnapshots } from './bank-snapshots.js';
+import { proveDiskFaults, proveSaveFaults } from './disk-faults.js';
 import { proveKill } from './kill.js';
 import { provePowerLoss } from './power-loss.js';
 import { PROOFS, SHORT } from './suite.js';
@@ -16,7 +18,7 @@ const TIMEOUT_MS = 120_000;
 
 describe(`persistence, seed ${SEED}`, () => {
   it.each(PROOFS)('$name', { timeout: TIMEOUT_MS }, async ({ run }) => {
-    const result = await run({ seed: SEED, sizes: SHORT, layouts: LAYOUTS });
+    const result = await run({ seed: SEED, sizes: SHORT, layouts: LAYOUTS, isShort: true });
     expect(result.violationCount, describeResult(result)).toBe(0);
   });
 });
@@ -28,6 +30,9 @@ describe(`persistence with a fault built in, seed ${SEED}`, () => {
       'writes answered before they are synced are found',
       () => provePowerLoss({ seed: SEED, cuts: 8, loadMs: 1_000, layouts: ['8x2'], policies: ['no'], judgedAs: 'always' }),
     ],
+    ['money moved in two steps is found in snapshots', () => proveBankInSnapshots({ seed: SEED, rounds: 6, layouts: ['8x2'], isTorn: true })],
+    ['a server that is told of no fault is found', () => proveDiskFaults({ seed: SEED, rounds: 1, layouts: ['8x2'], isDeaf: true })],
+    ['a save that does not fail is found', () => proveSaveFaults({ seed: SEED, rounds: 1, layouts: ['8x2'], isDeaf: true })],
   ];
   it.each(faulty)('%s', { timeout: TIMEOUT_MS }, async (_, run) => {
     expect((await run()).violationCount).toBeGreaterThan(0);
