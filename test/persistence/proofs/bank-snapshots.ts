@@ -7,12 +7,12 @@
  * snapshots last. With `isTorn` money moves without transactions, and the proof must find sums that differ.
  */
 import { copyFileSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BANK_TOTAL, LOOK_KEYS, checkLook, proveBank } from '../../proofs/bank.js';
 import { Connection, type Reply } from '../../proofs/connection.js';
 import { Violations, waitFor, type ProofResult } from '../../proofs/proof.js';
-import { journalFiles, ProofFolder } from './folder.js';
+import { copyJournal, journalFiles, ProofFolder } from './folder.js';
 import { startIn } from './kill.js';
 import { Restarter } from './restarter.js';
 
@@ -39,12 +39,8 @@ async function takeSnapshot(admin: Connection, dir: string, target: string, kind
   await waitFor(`the end of ${command}`, isDone);
   if (kind === 'dump') return copyFileSync(join(dir, 'dump.rdb'), join(target, 'dump.rdb'));
   // Only we ask for rewrites, so the files stay; the last one grows, and ends in the middle of a command.
-  const files = journalFiles(dir);
-  const base = files[0] as string;
-  if (kind === 'base') return copyFileSync(base, join(target, 'dump.rdb'));
-  mkdirSync(join(target, 'appendonlydir'));
-  const manifest = join(dir, 'appendonlydir', 'appendonly.aof.manifest');
-  for (const file of [manifest, ...files]) copyFileSync(file, join(target, 'appendonlydir', basename(file)));
+  if (kind === 'base') return copyFileSync(journalFiles(dir)[0] as string, join(target, 'dump.rdb'));
+  copyJournal(dir, target);
 }
 
 /** Loads what was copied; answers with what is wrong. */

@@ -12,7 +12,7 @@
  * of when a consumer was seen, and how often an entry was delivered. With `isAltered` one value is changed before the
  * comparison, which must be found in every file.
  */
-import { copyFileSync, cpSync, mkdirSync } from 'node:fs';
+import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Prng, deriveSeed } from '../../differential/prng.js';
 import { makeRecipe, randomThresholds, type Recipe } from '../../differential/exchange.js';
@@ -21,7 +21,7 @@ import { startRedis, type RunningServer } from '../../support/oracle.js';
 import { RespClient, type Argument } from '../../support/resp-client.js';
 import { serverLines } from '../server-content.js';
 import { ask } from '../server-support.js';
-import { ProofFolder } from './folder.js';
+import { copyJournal, ProofFolder } from './folder.js';
 import { startIn } from './kill.js';
 import { Restarter } from './restarter.js';
 
@@ -103,8 +103,7 @@ class Source {
 
   /** Copies the AOF into a folder of its own. */
   copyAof(target: string): void {
-    mkdirSync(target);
-    cpSync(join(this.dir, 'appendonlydir'), join(target, 'appendonlydir'), { recursive: true });
+    copyJournal(this.dir, target);
   }
 
   async copyDump(target: string): Promise<void> {
@@ -121,8 +120,22 @@ class Source {
 
 // ---- Comparing ----
 
-/** What commands tell: not when a consumer was seen, nor how often an entry was delivered. */
-const toldByCommands = (lines: string[]): string[] => lines.map((line) => line.replace(/ (seen|times) [0-9]+$/, '')).sort();
+/**
+ * What commands tell. Redis's propagation, which is ours, says nothing of consumers that were given nothing, of when one was
+ * seen and how often an entry was delivered; a base of commands cannot claim entries that are gone. What it says of a group's
+ * entries-read is Redis's matter (ours says more).
+ */
+function toldByCommands(lines: string[]): string[] {
+  const entries = new Set(lines.flatMap((line) => /^(db\d+ ".*" stream )entry (\S+) /.exec(line)?.slice(1).join('') ?? []));
+  const isTold = (line: string): boolean => {
+    const pending = /^(db\d+ ".*" stream )group ".*" (?:consumer ".*" )?pending (\S+)/.exec(line);
+    return !/ seen [0-9]+$/.test(line) && (pending === null || entries.has(pending.slice(1, 3).join('')));
+  };
+  return lines.filter(isTold).map((line) => line.replace(/ times [0-9]+$/, '').replace(/( group ".*" last \S+) read -?\d+$/, '$1')).sort();
+}
+/** Two readers of the same commands differ in the time at which they read them; and since 7.2 XCLAIM of what is gone
+ *  makes a consumer, with 7.0 it does not. */
+const readFromCommands = (lines: string[]): string[] => lines.filter((line) => !/ seen [0-9]+$/.test(line));
 /** What RDB 9 tells. */
 const toldByVersion9 = (lines: string[]): string[] => lines.filter((line) => !/ stream (length|group) /.test(line));
 const asIs = (lines: string[]): string[] => lines;
@@ -156,19 +169,22 @@ class Comparison {
     this.check(`${what}, by us`, live, await serverLines(this.restarter.native.client), filter);
   }
 
-  /** Restored by redis-server. */
-  async byRedis(what: string, dir: string, appendonly: 'yes' | 'no', live: string[], filter: Filter): Promise<void> {
+  /** Restored by redis-server. Answers with what it holds then. */
+  async byRedis(what: string, dir: string, appendonly: 'yes' | 'no', live: string[], filter: Filter): Promise<string[]> {
     this.files++;
     let redis: RunningServer;
     try {
       redis = await startRedis(['--dir', dir, '--appendonly', appendonly]);
     } catch (error) {
-      return this.violations.add(`${what}: refused by redis-server: ${String(error).slice(-600)}`);
+      this.violations.add(`${what}: refused by redis-server: ${String(error).slice(-600)}`);
+      return [];
     }
     const client = await RespClient.connect({ port: redis.port });
-    this.check(`${what}, by redis-server`, live, await serverLines(client), filter);
+    const lines = await serverLines(client);
+    this.check(`${what}, by redis-server`, live, lines, filter);
     client.close();
     await redis.stop();
+    return lines;
   }
 
   private check(what: string, live: string[], found: string[], filter: Filter): void {
@@ -210,7 +226,8 @@ async function compareOurAof(comparison: Comparison, { ours, folder, what, seed,
   if (isAltered) await ask(ours.client, 'SET', 'altered', '1');
   const live = await serverLines(ours.client);
   await comparison.byUs(`${what}, our AOF of 10`, folder.path('aof10'), 'yes', live, toldByCommands);
-  await comparison.byRedis(`${what}, our AOF of 10`, folder.path('aof10'), 'yes', live, toldByCommands);
+  const byRedis = await comparison.byRedis(`${what}, our AOF of 10`, folder.path('aof10'), 'yes', live, toldByCommands);
+  await comparison.byUs(`${what}, our AOF of 10, by both`, folder.path('aof10'), 'yes', byRedis, readFromCommands);
 }
 
 async function compareTheirs(comparison: Comparison, { theirs, folder, what, seed, isAltered }: Round): Promise<void> {
@@ -220,7 +237,8 @@ async function compareTheirs(comparison: Comparison, { theirs, folder, what, see
   await theirs.copyDump(folder.path('their-rdb'));
   if (isAltered) await ask(theirs.client, 'SET', 'altered', '1');
   const live = await serverLines(theirs.client);
-  await comparison.byUs(`${what}, the AOF of redis-server`, folder.path('their-aof'), 'yes', live, toldByCommands);
+  const byRedis = await comparison.byRedis(`${what}, the AOF of redis-server`, folder.path('their-aof'), 'yes', live, toldByCommands);
+  await comparison.byUs(`${what}, the AOF of redis-server, by both`, folder.path('their-aof'), 'yes', byRedis, readFromCommands);
   await comparison.byUs(`${what}, the RDB of redis-server`, folder.path('their-rdb'), 'no', live, asIs);
 }
 

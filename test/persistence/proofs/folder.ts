@@ -1,7 +1,7 @@
 /** A folder that outlives servers, and the files of an AOF in it. */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 const MANIFEST = join('appendonlydir', 'appendonly.aof.manifest');
 
@@ -32,4 +32,12 @@ export function journalFiles(dir: string): string[] {
   const lines = readFileSync(manifest, 'latin1').split('\n');
   const names = lines.flatMap((line) => /^file (\S+) seq \d+ type [bi]/.exec(line)?.[1] ?? []);
   return names.map((name) => join(dir, 'appendonlydir', name));
+}
+
+/** Copies an AOF of a running server into `target`: the manifest, and what it names. Nobody else asks for rewrites. */
+export function copyJournal(dir: string, target: string): void {
+  const to = join(target, 'appendonlydir');
+  mkdirSync(to, { recursive: true });
+  const files = journalFiles(dir);
+  for (const file of [join(dir, MANIFEST), ...files]) copyFileSync(file, join(to, basename(file)));
 }

@@ -8,6 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { describeResult, type ProofResult } from '../../proofs/proof.js';
 import { proveBankInSnapshots } from './bank-snapshots.js';
 import { proveDiskFaults, proveSaveFaults } from './disk-faults.js';
+import { proveExchange } from './exchange.js';
 import { proveKill } from './kill.js';
 import { provePowerLoss } from './power-loss.js';
 import { PROOFS, SHORT } from './suite.js';
@@ -36,6 +37,12 @@ describe(`persistence with a fault built in, seed ${SEED}`, () => {
   ];
   it.each(faulty)('%s', { timeout: TIMEOUT_MS }, async (_, run) => {
     expect((await run()).violationCount).toBeGreaterThan(0);
+  });
+
+  it('a value that is not in the files is found in each of them', { timeout: TIMEOUT_MS }, async () => {
+    const result = await proveExchange({ seed: SEED, rounds: 1, layouts: ['8x2'], isAltered: true });
+    // Two comparisons are of one file by two readers, which agree.
+    expect(result.violationCount, describeResult(result)).toBe((result.figures['files'] ?? 0) - 2);
   });
 
   it('redis-server loses nothing to kill -9 either', { timeout: TIMEOUT_MS }, async () => {
