@@ -257,12 +257,11 @@ JournalStatus Journal::status() {
   return status;
 }
 
-/// Whether replies wait at all: under always until they are synced; else until they are written, but not while this
-/// thread may be in a sync, or writes nothing because of a cut. mutex_ is held.
+/// Whether replies wait at all: under always until they are synced, else until they are written, so that kill -9 loses
+/// nothing that was answered. Neither a cut nor a sync is an exception: what was answered meanwhile would be in memory
+/// alone, for as long as the disk takes. mutex_ is held.
 void Journal::UpdateHolds() {
-  const bool is_busy = cut_seq_.load(std::memory_order_relaxed) != UINT64_MAX || sync_target_ > synced_target_;
-  const bool is_always = policy_.load(std::memory_order_relaxed) == AppendFsync::kAlways;
-  const bool holds = is_on() && (is_always || !is_busy);
+  const bool holds = is_on();
   // seq_cst: from here on no worker lets a reply go that is not covered.
   if (engine_.durability.holds_replies.exchange(holds) && !holds) on_acknowledged_();
 }

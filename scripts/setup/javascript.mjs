@@ -65,6 +65,6 @@ function hasPrograms(folder) {
 
 /** Compiles the tools (benchmarks, soak) and the test support they use into build/tools. */
 export async function buildTools() {
-  const sources = ['bench', 'test/differential', 'test/proofs', 'test/scripts', 'test/support', 'src'];
+  const sources = ['bench', 'test/differential', 'test/persistence', 'test/proofs', 'test/scripts', 'test/support', 'src'];
   await compile('benchmarks and soak', 'bench/tsconfig.json', sources, 'build/tools');
 }

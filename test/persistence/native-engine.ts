@@ -17,6 +17,7 @@ export class NativeEngine {
   readonly engine: number;
   readonly dir = mkdtempSync(join(tmpdir(), 'sherd-test-load-'));
   client!: RespClient;
+  port = 0;
 
   constructor() {
     const stats = new Uint8Array(this.addon.statsBytes(SIZES.workers, SIZES.shards, SIZES.databases));
@@ -33,8 +34,8 @@ export class NativeEngine {
       made.addon.replyControl(made.engine, token, reply);
     };
     made.addon.startWorker(made.engine, 0, answer, () => undefined);
-    const port = made.addon.listen(made.engine, { kind: 'tcp', address: '127.0.0.1', port: 0, backlog: 16 });
-    made.client = await RespClient.connect({ port });
+    made.port = made.addon.listen(made.engine, { kind: 'tcp', address: '127.0.0.1', port: 0, backlog: 16 });
+    made.client = await RespClient.connect({ port: made.port });
     return made;
   }
 

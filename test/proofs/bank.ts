@@ -22,6 +22,8 @@ export interface BankOptions extends ProofOptions {
   /** How many sums the readers take in all. */
   reads: number;
   isTorn?: boolean;
+  /** Ends the run before the reads are done. */
+  isOver?: () => boolean;
 }
 
 const WRITERS = 8;
@@ -45,7 +47,7 @@ const PURSE_KEYS = Array.from({ length: PURSES }, (_, index) => [
   keyInPart(`purse:${index}:right`, index + 3, PARTS),
 ] as const);
 /** What a look reads, in this order. */
-const LOOK_KEYS = [...ACCOUNT_KEYS, ...PURSE_KEYS.flat()];
+export const LOOK_KEYS = [...ACCOUNT_KEYS, ...PURSE_KEYS.flat()];
 
 /** What is wrong with one look (the values of all accounts, then both names of each purse), if anything. */
 export function checkLook(values: Reply): string | undefined {
@@ -246,12 +248,18 @@ class Writer {
 }
 
 /** Takes sums until `reads` of them are done; every one is checked. */
-async function read(connection: Connection, reads: number, isByMulti: boolean, violations: Violations): Promise<void> {
+async function read(
+  connection: Connection,
+  reads: number,
+  isByMulti: boolean,
+  violations: Violations,
+  isOver = (): boolean => false,
+): Promise<void> {
   const look: Command[] = isByMulti
     ? [['MULTI'], ...LOOK_KEYS.map((key): Command => ['GET', key]), ['EXEC']]
     : [['MGET', ...LOOK_KEYS]];
   let left = reads;
-  while (left > 0) {
+  while (left > 0 && !isOver()) {
     const depth = Math.min(left, READ_DEPTH);
     const commands = Array.from({ length: depth }, () => look).flat();
     const replies = await connection.batch(commands);
@@ -264,7 +272,7 @@ async function read(connection: Connection, reads: number, isByMulti: boolean, v
 }
 
 /** Runs the bank. */
-export async function proveBank({ port, seed, reads, isTorn = false }: BankOptions): Promise<ProofResult> {
+export async function proveBank({ port, seed, reads, isTorn = false, isOver: isEnded }: BankOptions): Promise<ProofResult> {
   const violations = new Violations();
   const startedAt = performance.now();
   const readers = await openAll(port, READERS, { readsNumbers: true });
@@ -279,7 +287,7 @@ export async function proveBank({ port, seed, reads, isTorn = false }: BankOptio
   let isOver = false;
   const writing = Promise.all(writers.map(({ writer }) => writer.run(() => isOver, isTorn)));
   const readsEach = Math.ceil(reads / READERS);
-  const reading = Promise.all(readers.map((reader, index) => read(reader, readsEach, index % 2 === 1, violations)));
+  const reading = Promise.all(readers.map((reader, index) => read(reader, readsEach, index % 2 === 1, violations, isEnded)));
   await Promise.race([reading, writing]).finally(() => (isOver = true));
   await Promise.all([reading, writing]);
 

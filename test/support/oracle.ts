@@ -55,6 +55,8 @@ export interface StartOptions {
   env?: NodeJS.ProcessEnv;
   /** Port to take instead of one from the OS (no second try then). */
   port?: number;
+  /** A configuration file: the first argument. */
+  configFile?: string;
   /** How long to wait for the ready line. */
   timeoutMs?: number;
 }
@@ -123,8 +125,9 @@ async function startOnce(
   const dir = mkdtempSync(join(tmpdir(), `sherd-test-${name}-`));
   const fixed = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir];
   const defaults = options.plain === true ? [] : ['--save', '', '--enable-debug-command', 'yes'];
+  const config = options.configFile === undefined ? [] : [options.configFile];
   const startedAt = performance.now();
-  const child = spawn(command.file, [...command.args, ...fixed, ...defaults, ...args], {
+  const child = spawn(command.file, [...command.args, ...config, ...fixed, ...defaults, ...args], {
     cwd: dir,
     env: { ...command.env, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
