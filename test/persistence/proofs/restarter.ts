@@ -50,6 +50,7 @@ export class Restarter {
       settings: config,
       log: (_, text) => log.push(text),
       now: () => Date.now(),
+      flushes: () => 0n,
       dirty: () => 0n,
       usedMemoryBytes: () => 0,
       redisVersion: '7.4.0',
