@@ -152,8 +152,9 @@ export class Persistence {
 
   /** CONFIG SET has changed these: resolves when what they promise holds for what is there already. */
   async optionsSettled(names: readonly string[]): Promise<void> {
-    if (!names.includes('appendfsync') || this.parts.settings.text('appendfsync') !== 'always') return;
-    await this.syncJournal();
+    // Switched on: effects are journaled from now on, if the disk lets them. Off: none is any more.
+    if (names.includes('appendonly') && this.phase === 'serving') await this.aof.drain();
+    if (names.includes('appendfsync') && this.parts.settings.text('appendfsync') === 'always') await this.syncJournal();
   }
 
   private setAppendOnly(isOn: boolean): void {

@@ -44,10 +44,12 @@ function isTimeLike(left: string, right: string): boolean {
 
 export function isSameCommand(left: readonly string[] | undefined, right: readonly string[] | undefined): boolean {
   if (left === undefined || right === undefined || left.length !== right.length) return false;
+  // Names mean the same in any case (Redis keeps that of a "pexpireat" that it need not rewrite).
   const name = (left[0] as string).toLowerCase();
+  if (name !== (right[0] as string).toLowerCase()) return false;
   return left.every((word, index) => {
     // Each server was given its own DUMP: payloads carry the version of their maker.
-    if (name === 'restore' && index === 3) return true;
+    if (index === 0 || (name === 'restore' && index === 3)) return true;
     return word === right[index] || isTimeLike(word, right[index] as string);
   });
 }

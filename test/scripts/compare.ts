@@ -106,10 +106,11 @@ export function normalise(frame: Buffer, names: Names, commands: ReadonlySet<str
   return words;
 }
 
-/** Ids and addresses within the words of a command that MONITOR shows. */
+/** Ids and addresses within the words of a command that MONITOR shows. A 3 of HELLO is no id, whoever has that. */
 function maskAddresses(text: string, names: Names): string {
+  const hasIds = /^"client/i.test(text);
   return text.replace(/"([^"\\]*)"/g, (whole, word: string) => {
-    const connection = names.connectionOfAddr.get(word) ?? names.connectionOfId.get(word);
+    const connection = names.connectionOfAddr.get(word) ?? (hasIds ? names.connectionOfId.get(word) : undefined);
     return connection === undefined ? whole : `"<${connection}>"`;
   });
 }
