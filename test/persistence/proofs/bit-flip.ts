@@ -21,6 +21,8 @@ interface Target {
   /** Path in the folder. */
   path: string;
   isAof: boolean;
+  /** All bits of each byte instead of one: the file is small, and each word of it decides about others. */
+  hasAllBits?: boolean;
 }
 
 function targetsOf({ dir }: OwnFiles): Target[] {
@@ -29,7 +31,7 @@ function targetsOf({ dir }: OwnFiles): Target[] {
     { name: 'incremental file', path: incremental as string, isAof: true },
     { name: 'base', path: base as string, isAof: true },
     { name: 'RDB file', path: 'dump.rdb', isAof: false },
-    { name: 'manifest', path: join('appendonlydir', 'appendonly.aof.manifest'), isAof: true },
+    { name: 'manifest', path: join('appendonlydir', 'appendonly.aof.manifest'), isAof: true, hasAllBits: true },
   ];
 }
 
@@ -45,12 +47,14 @@ export async function proveBitFlip(options: DamageOptions & { isBlind?: boolean 
   const figures: Record<string, number> = { flips: 0, refused: 0, same: 0 };
   try {
     const files = await makeOwnFiles(folder, layouts[0] as string, deriveSeed(seed, 1), BATCHES);
-    for (const { name, path, isAof } of targetsOf(files)) {
+    for (const { name, path, isAof, hasAllBits = false } of targetsOf(files)) {
       const settings = { appendonly: isAof ? 'yes' : 'no', appendfsync: 'no', rdbchecksum: isBlind ? 'no' : 'yes' };
       await restarter.start(copyFiles(files, copy), settings);
       const expected = await fingerprintOf(restarter.native.client);
-      for (const at of choosePlaces(sizeOf(join(files.dir, path)), rounds, prng)) {
-        const bit = prng.below(8);
+      const size = sizeOf(join(files.dir, path));
+      const bits = choosePlaces(hasAllBits ? size * 8 : size, rounds, prng);
+      for (const place of bits) {
+        const [at, bit] = hasAllBits ? [place >> 3, place & 7] : [place, prng.below(8)];
         flipBit(join(copyFiles(files, copy), path), at, bit);
         const outcome = await restarter.start(copy, settings);
         figures['flips']!++;
