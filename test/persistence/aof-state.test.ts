@@ -33,7 +33,7 @@ function started(options: AofOptions = OPTIONS, isOn = true): World {
 
 function manifestOf(world: World): string[] {
   const text = world.files.names.get('appendonlydir/appendonly.aof.manifest')?.text ?? '';
-  return text.split('\n').filter((line) => line !== '');
+  return text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
 }
 
 function isStarting(world: World): boolean {

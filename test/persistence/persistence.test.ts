@@ -240,7 +240,7 @@ describe('RDB files', () => {
 describe('AOF', () => {
   it('begins with a base and a file to write to, and goes on in it at the next start', async () => {
     const life = await born({ appendonly: 'yes' });
-    expect(files.content.get(MANIFEST)).toBe(
+    expect(files.content.get(MANIFEST)?.replace(/^#.*\n/m, '')).toBe(
       'file appendonly.aof.1.base.rdb seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n',
     );
     life.write(3);
@@ -314,7 +314,7 @@ describe('AOF', () => {
     await life.settle();
     expect(life.info().get('aof_last_bgrewrite_status')).toBe('ok');
     expect(life.info().get('aof_rewrites')).toBe('1');
-    expect(files.content.get(MANIFEST)).toBe(
+    expect(files.content.get(MANIFEST)?.replace(/^#.*\n/m, '')).toBe(
       'file appendonly.aof.2.base.rdb seq 2 type b\nfile appendonly.aof.2.incr.aof seq 2 type i\n',
     );
     expect(files.content.get('/data/appendonlydir/appendonly.aof.2.incr.aof')).toBe('4\n5\n');

@@ -10,15 +10,28 @@
  * the original: 1024 bytes a line with its newline, which the last one must have; sequence numbers as atoll takes
  * them; a name may not have '/' or '\'.
  *
+ * Ours end in a comment with the CRC64 of all bytes in front of it, `#SHERD:` and 16 digits: one flipped bit makes history
+ * of an incremental file ('i' and 'h' differ in one), which would then be deleted as such. Where the comment is missing
+ * (Redis has written the manifest) nothing is verified; whoever edits a manifest by hand takes it out.
+ *
  * Invariant: parseManifest(formatManifest(m)) is m, for names without a NUL.
  *
  * Text is a byte string (see util/bytes.ts). Pure; any thread.
  */
+import { toBytes } from '../../util/bytes.js';
 import { quoteArg, splitArgs } from '../../util/split-args.js';
+import { crc64 } from './crc64.js';
 
 /** Bytes of a line with its newline; as Redis. */
 const LINE_BYTES_MAX = 1024;
 const LLONG_MAX = (1n << 63n) - 1n;
+
+const CHECKSUM_PREFIX = '#SHERD:';
+
+/** The comment behind `text` that vouches for it. */
+function checksumLine(text: string): string {
+  return `${CHECKSUM_PREFIX}${crc64(toBytes(text)).toString(16).padStart(16, '0')}\n`;
+}
 
 /** One file. */
 export interface AofPart {
@@ -73,8 +86,12 @@ export function parseManifest(text: string): Manifest {
     const newline = text.indexOf('\n', at);
     const end = Math.min(newline === -1 ? text.length : newline + 1, at + LINE_BYTES_MAX);
     const raw = text.slice(at, end);
+    const front = text.slice(0, at);
     at = end;
     number++;
+    if (raw.startsWith(CHECKSUM_PREFIX) && raw !== checksumLine(front)) {
+      throw new ManifestError('The checksum of the AOF manifest does not match', { number, text: raw.trim() });
+    }
     // Redis looks for comments first, and so takes any piece of a long one that starts with '#'.
     if (raw.startsWith('#')) continue;
     // It searches the newline in a C string: what stands behind a NUL is not there.
@@ -138,15 +155,16 @@ function readSeq(text: string): bigint {
   return value < -LLONG_MAX - 1n ? -LLONG_MAX - 1n : value;
 }
 
-/** The manifest as Redis writes it: base, history, incremental files. */
+/** The manifest as Redis writes it: base, history, incremental files; and the comment with its checksum. */
 export function formatManifest(manifest: Manifest): string {
   const line = (part: AofPart, type: string): string =>
     `file ${needsQuotes(part.name) ? quoteArg(part.name) : part.name} seq ${part.seq} type ${type}\n`;
-  return [
+  const text = [
     ...(manifest.base === undefined ? [] : [line(manifest.base, 'b')]),
     ...manifest.history.map((part) => line(part, 'h')),
     ...manifest.incrs.map((part) => line(part, 'i')),
   ].join('');
+  return text === '' ? '' : text + checksumLine(text);
 }
 
 /** True when a line without quotes would give another name. */

@@ -44,7 +44,7 @@ export function startIn(dir: string, layout: string, args: string[], env: NodeJS
 }
 
 /** Rewrites and saves, one after the other at random times, until the server has gone. */
-export async function administrate(port: number, seed: number, isOver: () => boolean): Promise<number> {
+export async function administrate(port: number, seed: number, isOver: () => boolean, restMsMax = 80): Promise<number> {
   const prng = new Prng(seed);
   let begun = 0;
   try {
@@ -52,7 +52,7 @@ export async function administrate(port: number, seed: number, isOver: () => boo
     while (!isOver()) {
       const reply = await connection.call(prng.chance(0.6) ? 'BGREWRITEAOF' : 'BGSAVE');
       if (!(reply instanceof ReplyError)) begun++;
-      await sleep(prng.between(5, 80));
+      await sleep(prng.between(Math.min(5, restMsMax), restMsMax));
     }
     connection.destroy();
   } catch {

@@ -6,10 +6,13 @@
 import { randomInt } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { describeResult, type ProofResult } from '../../proofs/proof.js';
+import { proveAofCut } from './aof-cut.js';
 import { proveBankInSnapshots } from './bank-snapshots.js';
+import { proveBitFlip } from './bit-flip.js';
 import { proveDiskFaults, proveSaveFaults } from './disk-faults.js';
 import { proveExchange } from './exchange.js';
 import { proveKill } from './kill.js';
+import { proveLinearSnapshots } from './linear-snapshots.js';
 import { provePowerLoss } from './power-loss.js';
 import { PROOFS, SHORT } from './suite.js';
 
@@ -34,6 +37,9 @@ describe(`persistence with a fault built in, seed ${SEED}`, () => {
     ['money moved in two steps is found in snapshots', () => proveBankInSnapshots({ seed: SEED, rounds: 6, layouts: ['8x2'], isTorn: true })],
     ['a server that is told of no fault is found', () => proveDiskFaults({ seed: SEED, rounds: 1, layouts: ['8x2'], isDeaf: true })],
     ['a save that does not fail is found', () => proveSaveFaults({ seed: SEED, rounds: 1, layouts: ['8x2'], isDeaf: true })],
+    ['a step too many behind a cut is found', () => proveAofCut({ seed: SEED, rounds: 20, layouts: ['8x2'], isShifted: true })],
+    ['bits that flip where no checksum is looked at are found', () => proveBitFlip({ seed: SEED, rounds: 150, layouts: ['8x2'], isBlind: true })],
+    ['a restart that misses the last writes is found', () => proveLinearSnapshots({ seed: SEED, operations: 1_000, layouts: ['8x2'], loses: true })],
   ];
   it.each(faulty)('%s', { timeout: TIMEOUT_MS }, async (_, run) => {
     expect((await run()).violationCount).toBeGreaterThan(0);

@@ -4,10 +4,13 @@
  * proofs.test.ts and soak.ts take both from here, so that a proof cannot be in one and missing in the other.
  */
 import type { ProofResult } from '../../proofs/proof.js';
+import { proveAofCut } from './aof-cut.js';
 import { proveBankInSnapshots } from './bank-snapshots.js';
+import { proveBitFlip } from './bit-flip.js';
 import { proveDiskFaults, proveDiskFull, proveSaveFaults } from './disk-faults.js';
 import { proveExchange } from './exchange.js';
 import { proveKill, proveWorkerDeath } from './kill.js';
+import { proveLinearSnapshots } from './linear-snapshots.js';
 import { provePowerLoss } from './power-loss.js';
 
 /** How much of everything. */
@@ -22,13 +25,17 @@ export interface Sizes {
   saveFaults: number;
   fullDisks: number;
   exchanges: number;
+  /** Places in a file, at most. */
+  cuts: number;
+  flips: number;
+  operations: number;
 }
 
 /** The figures of the issue. */
-export const LONG: Sizes = { kills: 100, workerDeaths: 12, powerLosses: 400, powerLoadMs: 20_000, snapshots: 51, diskFaults: 54, saveFaults: 9, fullDisks: 6, exchanges: 200 };
+export const LONG: Sizes = { kills: 100, workerDeaths: 12, powerLosses: 400, powerLoadMs: 20_000, snapshots: 51, diskFaults: 54, saveFaults: 9, fullDisks: 6, exchanges: 200, cuts: 1_000_000, flips: 1_000_000, operations: 200_000 };
 
 /** A few seconds each. */
-export const SHORT: Sizes = { kills: 4, workerDeaths: 2, powerLosses: 16, powerLoadMs: 1_200, snapshots: 9, diskFaults: 4, saveFaults: 1, fullDisks: 1, exchanges: 3 };
+export const SHORT: Sizes = { kills: 4, workerDeaths: 2, powerLosses: 16, powerLoadMs: 1_200, snapshots: 9, diskFaults: 4, saveFaults: 1, fullDisks: 1, exchanges: 3, cuts: 120, flips: 250, operations: 9_000 };
 
 export interface ProofRun {
   seed: number;
@@ -56,4 +63,7 @@ export const PROOFS: readonly PersistenceProof[] = [
   { name: 'save-faults', run: ({ seed, layouts, sizes }) => proveSaveFaults({ seed, layouts, rounds: sizes.saveFaults }) },
   { name: 'disk-full', run: ({ seed, layouts, sizes, isShort }) => proveDiskFull({ seed, layouts, rounds: sizes.fullDisks, mayPass: isShort }) },
   { name: 'exchange', run: ({ seed, layouts, sizes }) => proveExchange({ seed, layouts, rounds: sizes.exchanges }) },
+  { name: 'aof-cut', run: ({ seed, layouts, sizes }) => proveAofCut({ seed, layouts, rounds: sizes.cuts }) },
+  { name: 'bit-flip', run: ({ seed, layouts, sizes }) => proveBitFlip({ seed, layouts, rounds: sizes.flips }) },
+  { name: 'linear-snapshots', run: ({ seed, layouts, sizes }) => proveLinearSnapshots({ seed, layouts, operations: sizes.operations }) },
 ];
