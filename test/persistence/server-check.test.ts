@@ -53,7 +53,7 @@ describe('files of a server', () => {
     await ask(ours.client, 'SAVE');
     const base = `appendonly.aof.4.base.${preamble === 'yes' ? 'rdb' : 'aof'}`;
     const names = (): string[] => readdirSync(join(home.dir, 'appendonlydir')).sort();
-    await expect.poll(names).toEqual([base, 'appendonly.aof.4.incr.aof', 'appendonly.aof.manifest']);
+    await expect.poll(names, { timeout: 10_000 }).toEqual([base, 'appendonly.aof.4.incr.aof', 'appendonly.aof.manifest']);
     await home.kill(ours);
     await checkRdb('dump.rdb');
     await checkAof(MANIFEST);
@@ -67,7 +67,8 @@ describe('files of a server', () => {
   it('of FLUSHALL: with save points the file is empty soon, without them it stays', async () => {
     const ours = await home.sherd('--save', '3600 1', ...COMPATIBLE);
     await fill(ours.client, [['SET', 'key', 'gone'], ['SAVE'], ['FLUSHALL']]);
-    await expect.poll(() => readFileSync(join(home.dir, 'dump.rdb'), 'latin1')).not.toContain('gone');
+    const dump = (): string => readFileSync(join(home.dir, 'dump.rdb'), 'latin1');
+    await expect.poll(dump, { timeout: 10_000 }).not.toContain('gone');
     await home.kill(ours);
     await checkRdb('dump.rdb');
     const next = await home.sherd();
