@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { oracleProgram } from '../support/project.js';
 import { ourTool, run } from './programs.js';
 import { fill } from './rdb-dataset.js';
-import { ask, Home, portableDataset, until, type Host } from './server-support.js';
+import { ask, Home, info, portableDataset, until, type Host } from './server-support.js';
 
 const MANIFEST = 'appendonlydir/appendonly.aof.manifest';
 /** The version that redis-server 7.0 knows. */
@@ -35,10 +35,14 @@ const checkRdb = (path: string): Promise<void> =>
 const checkAof = (path: string): Promise<void> =>
   expectSound(path, [['sherd-check-aof', /valid/], ['redis-check-aof', /valid/]]);
 
-async function rewrite({ client }: Host): Promise<void> {
+async function rewrite({ client, server }: Host, count: number): Promise<void> {
   await ask(client, 'BGREWRITEAOF');
   await fill(client, [['SET', 'meanwhile', '1'], ['INCR', 'counter'], ['MULTI'], ['INCR', 'counter'], ['EXEC']]);
+  // While the last one's history is being removed it is only scheduled.
+  await until(client, 'aof_rewrite_scheduled', '0');
   await until(client, 'aof_rewrite_in_progress', '0');
+  expect(await info(client, 'aof_last_bgrewrite_status'), server.log()).toBe('ok');
+  expect(await info(client, 'aof_rewrites'), server.log()).toBe(String(count));
 }
 
 describe('files of a server', () => {
@@ -46,15 +50,15 @@ describe('files of a server', () => {
     const options = ['--appendonly', 'yes', '--appendfsync', policy, '--aof-use-rdb-preamble', preamble];
     const ours = await home.sherd(...options, ...COMPATIBLE, '--aof-timestamp-enabled', 'yes');
     await fill(ours.client, portableDataset());
-    for (let count = 0; count < 3; count++) await rewrite(ours);
+    for (let count = 1; count <= 3; count++) await rewrite(ours, count);
     await fill(ours.client, portableDataset().slice(0, 40));
     await ask(ours.client, 'SAVE');
+    const base = `appendonly.aof.4.base.${preamble === 'yes' ? 'rdb' : 'aof'}`;
+    const names = (): string[] => readdirSync(join(home.dir, 'appendonlydir')).sort();
+    await expect.poll(names, { timeout: 10_000 }).toEqual([base, 'appendonly.aof.4.incr.aof', 'appendonly.aof.manifest']);
     await home.kill(ours);
     await checkRdb('dump.rdb');
     await checkAof(MANIFEST);
-    const names = readdirSync(join(home.dir, 'appendonlydir')).sort();
-    const base = `appendonly.aof.4.base.${preamble === 'yes' ? 'rdb' : 'aof'}`;
-    expect(names).toEqual([base, 'appendonly.aof.4.incr.aof', 'appendonly.aof.manifest']);
     // All of it is vouched for by checksum lines, but for the base that is an RDB file.
     const text = (await run(ourTool('sherd-check-aof'), [join(home.dir, MANIFEST)])).stdout;
     expect(text).toMatch(/checksum/i);
@@ -65,7 +69,8 @@ describe('files of a server', () => {
   it('of FLUSHALL: with save points the file is empty soon, without them it stays', async () => {
     const ours = await home.sherd('--save', '3600 1', ...COMPATIBLE);
     await fill(ours.client, [['SET', 'key', 'gone'], ['SAVE'], ['FLUSHALL']]);
-    await expect.poll(() => readFileSync(join(home.dir, 'dump.rdb'), 'latin1')).not.toContain('gone');
+    const dump = (): string => readFileSync(join(home.dir, 'dump.rdb'), 'latin1');
+    await expect.poll(dump, { timeout: 10_000 }).not.toContain('gone');
     await home.kill(ours);
     await checkRdb('dump.rdb');
     const next = await home.sherd();
