@@ -156,6 +156,28 @@ TEST(journal_holds_replies_of_writers_until_they_are_synced) {
   EXPECT_EQ(ReadAof(disk.Synced("a")).back()[2], "5");
 }
 
+// What is answered while a rewrite's cut holds frames back would be in memory alone, and kill -9 would lose it.
+TEST(journal_holds_replies_of_writers_during_a_cut_under_every_policy) {
+  for (const AppendFsync policy : {AppendFsync::kAlways, AppendFsync::kEverySec, AppendFsync::kNo}) {
+    FakeDisk disk(test::Seed());
+    ServerRig rig({.workers = 2, .shards = 4});
+    const int port = rig.server().ListenTcp("127.0.0.1", 0, 16).port;
+    Journal& journal = AddJournal(rig, disk, policy);
+    SocketClient writer(rig, port);
+    SocketClient reader(rig, port);
+    EXPECT_EQ(writer.Run(Line({"SET", "a", "1"}), "+OK\r\n"), "+OK\r\n");
+    journal.Cut();
+    EXPECT_EQ(journal.Wait().error, 0);
+    writer.Send(Line({"SET", "a", "2"}));
+    EXPECT_EQ(writer.Read(100), "");
+    EXPECT_EQ(reader.Run(Line({"GET", "a"}), "$1\r\n2\r\n"), "$1\r\n2\r\n");
+    EXPECT_EQ(journal.Open("b", 0, 0), 0);
+    EXPECT_EQ(writer.Read(2000, "+OK\r\n"), "+OK\r\n");
+    EXPECT_EQ(journal.SyncAll(), 0);
+    EXPECT_EQ(ReadAof(disk.Synced("b")).back()[2], "2");
+  }
+}
+
 TEST(journal_holds_transactions_and_served_waiters_too) {
   FakeDisk disk(test::Seed());
   ServerRig rig({.workers = 2, .shards = 4});

@@ -79,7 +79,7 @@ async function tryServer(target: string, layout: string, expected: string): Prom
 export async function proveAofCut({ seed, rounds, layouts, isShifted = false }: DamageOptions): Promise<ProofResult> {
   const violations = new Violations();
   const prng = new Prng(seed);
-  const folder = new ProofFolder();
+  const folder = new ProofFolder(true);
   const restarter = await Restarter.make();
   const target = folder.path('target');
   let servers = 0;

@@ -40,7 +40,7 @@ export async function proveBitFlip(options: DamageOptions & { isBlind?: boolean 
   const { seed, rounds, layouts, isBlind = false } = options;
   const violations = new Violations();
   const prng = new Prng(seed);
-  const folder = new ProofFolder();
+  const folder = new ProofFolder(true);
   const restarter = await Restarter.make();
   const copy = folder.path('target');
   mkdirSync(copy);

@@ -258,11 +258,11 @@ function chooseCuts(records: readonly DiskRecord[], count: number, prng: Prng): 
 /** Cuts the power of one recording at many moments. */
 async function judgeRecording(
   { records, ledgers }: Recording,
-  options: PowerLossOptions & { policy: Policy; layout: string; folder: ProofFolder },
+  options: PowerLossOptions & { policy: Policy; layout: string; states: ProofFolder },
   judge: Judge,
   violations: Violations,
 ): Promise<void> {
-  const { policy, folder, seed } = options;
+  const { policy, seed } = options;
   const prng = new Prng(deriveSeed(seed, records.length));
   const model = new DiskModel();
   const answers = new Answers(ledgers.length);
@@ -273,7 +273,7 @@ async function judgeRecording(
       answers.apply(records[at] as DiskRecord);
     }
     const variant = VARIANTS[index % VARIANTS.length] as Variant;
-    const dir = mkdtempSync(join(folder.dir, 'state-'));
+    const dir = mkdtempSync(join(options.states.dir, 'state-'));
     model.write(dir, variant, prng);
     const atMs = records[Math.max(cut - 1, 0)]?.atMs ?? 0;
     const what = `${policy} on ${options.layout}, cut ${cut} of ${records.length}, ${variant}`;
@@ -304,18 +304,20 @@ export async function provePowerLoss(options: PowerLossOptions): Promise<ProofRe
   const figures: Record<string, number> = {};
   const restarter = await Restarter.make();
   const folder = new ProofFolder();
+  const states = new ProofFolder(true);
   try {
     for (const [index, policy] of policies.entries()) {
       const layout = layouts[index % layouts.length] as string;
       const recording = await record(folder, policy, layout, deriveSeed(seed, index), options.loadMs);
       const judge = new Judge(restarter, violations);
-      await judgeRecording(recording, { ...options, policy, layout, folder }, judge, violations);
+      await judgeRecording(recording, { ...options, policy, layout, states }, judge, violations);
       figures[`${policy}Acknowledged`] = recording.ledgers.reduce((sum, ledger) => sum + ledger.acknowledged, 0);
       for (const [name, value] of Object.entries(judge.figures)) figures[`${policy} ${name}`] = value;
     }
   } finally {
     await restarter.end();
     folder.remove();
+    states.remove();
   }
   return violations.result('power-loss', seed, figures);
 }

@@ -35,7 +35,7 @@ export interface Sizes {
 export const LONG: Sizes = { kills: 100, workerDeaths: 12, powerLosses: 400, powerLoadMs: 20_000, snapshots: 51, diskFaults: 54, saveFaults: 9, fullDisks: 6, exchanges: 200, cuts: 1_000_000, flips: 1_000_000, operations: 200_000 };
 
 /** A few seconds each. */
-export const SHORT: Sizes = { kills: 4, workerDeaths: 2, powerLosses: 16, powerLoadMs: 1_200, snapshots: 9, diskFaults: 4, saveFaults: 1, fullDisks: 1, exchanges: 3, cuts: 120, flips: 250, operations: 9_000 };
+export const SHORT: Sizes = { kills: 4, workerDeaths: 2, powerLosses: 12, powerLoadMs: 1_000, snapshots: 9, diskFaults: 4, saveFaults: 1, fullDisks: 1, exchanges: 3, cuts: 120, flips: 200, operations: 6_000 };
 
 export interface ProofRun {
   seed: number;
