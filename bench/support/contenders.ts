@@ -32,6 +32,9 @@ export interface Contenders {
   stop(): Promise<void>;
 }
 
+/** Gigabytes may have to be loaded first. */
+const START_TIMEOUT_MS = 300_000;
+
 function words(text: string): string[] {
   return text.split(/\s+/).filter((word) => word !== '');
 }
@@ -44,9 +47,10 @@ export async function startContender(
 ): Promise<RunningServer> {
   const told = words(which === 'redis' ? values['redis-args'] : values['ours-args']);
   const args = ['--save', '', ...extra, ...told];
-  if (which === 'redis' || values.ours === 'redis') return startRedis(args, { plain: true });
+  const options = { plain: true, timeoutMs: START_TIMEOUT_MS };
+  if (which === 'redis' || values.ours === 'redis') return startRedis(args, options);
   if (values.ours !== undefined) process.env['SHERD_COMMAND'] = values.ours;
-  return startSherd(args, { plain: true });
+  return startSherd(args, options);
 }
 
 /** Starts both. */
