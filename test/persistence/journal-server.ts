@@ -19,7 +19,9 @@ export function startWithJournal(path: string, policy: Policy, args: string[] = 
     SHERD_TEST_APPENDFSYNC: policy,
     SHERD_TEST_TIMESTAMPS: timestamps ? 'yes' : 'no',
   };
-  return startSherd(args, { env });
+  // The control plane sets the policy anew when it starts.
+  const policyArgs = ['--appendfsync', policy, '--aof-timestamp-enabled', timestamps ? 'yes' : 'no'];
+  return startSherd([...policyArgs, ...args], { env });
 }
 
 /** A fresh path for a journal; its folder goes with the test process. */
