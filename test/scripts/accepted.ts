@@ -48,14 +48,6 @@ function isWokenFrom(difference: ScriptDifference, names: ReadonlySet<string>): 
 
 export const ACCEPTED_ROWS: readonly AcceptedRow[] = [
   {
-    id: 'timeout-out-of-range',
-    kind: 'redis-7.2',
-    reason: 'XREAD BLOCK with a time that ends behind the last millisecond there is: 7.2 refuses, the oracle waits',
-    ends: true,
-    matches: ({ causes, isSender, subject }) =>
-      isSender && (causes.has('xread') || causes.has('xreadgroup')) && /-ERR timeout is out of range/.test(subject ?? ''),
-  },
-  {
     id: 'help-in-transactions',
     kind: 'sherd',
     reason: 'the texts of HELP are our own, also as a part of what EXEC answers',

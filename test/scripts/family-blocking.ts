@@ -45,7 +45,8 @@ class Maker {
   private farMilliseconds(): string {
     return this.prng.chance(0.97)
       ? this.prng.pick(['0', '0', '0', '100000', '3000000000', '5000000000'])
-      : this.prng.pick(['-1', 'abc', '', '1.5', '9223372036854775807', '9223372036854775808']);
+      // Not 2^63 - 1: a time that ends behind the last millisecond there is, is refused since 7.2 only.
+      : this.prng.pick(['-1', 'abc', '', '1.5', '9223372036854775808']);
   }
 
   private end(): string {

@@ -304,10 +304,11 @@ async function fillOnce(server: RunningServer, dir: string, ledgers: Ledger[], s
   const isFull = (reply: unknown): boolean => reply instanceof ReplyError && reply.text === 'MISCONF Errors writing to the AOF file: No space left on device';
   // Under always a reply is held while the disk is full, so the one who fills asks on another connection.
   const value = 'x'.repeat(VALUE_BYTES);
+  let isFilling = true;
   void (async () => {
     const connection = await Connection.open(server.port);
     try {
-      while (!isOver && !isFull(await connection.call('SET', 'big', value)));
+      while (isFilling && !isFull(await connection.call('SET', 'big', value)));
     } catch {
       // Killed meanwhile.
     }
@@ -321,6 +322,7 @@ async function fillOnce(server: RunningServer, dir: string, ledgers: Ledger[], s
   if (performance.now() - startedAt > 20_000) violations.add(`${what}: the disk was never full`);
   for (const command of [['BGSAVE'], ['BGREWRITEAOF'], ['CONFIG', 'REWRITE']]) await admin.call(...command);
   await sleep(FAULT_MS);
+  isFilling = false;
   rmSync(filler);
   const resumeMs = await timeToWrite(server.port, ['SET', 'resumed', 1]);
   if (resumeMs > RESUME_MS_MAX) violations.add(`${what}: writes passed again after ${Math.round(resumeMs)} ms`);
@@ -350,12 +352,13 @@ export async function proveDiskFull({ seed, rounds, layouts, mayPass = false }: 
     if (!mayPass) violations.add('skipped: mounting a tmpfs is not permitted here');
     return violations.result('disk-full', seed, figures);
   }
+  let server: RunningServer | undefined;
   try {
     for (let round = 0; round <= rounds; round++) {
       const layout = layouts[round % layouts.length] as string;
       const policy = POLICIES[round % POLICIES.length] as string;
       const what = `round ${round}, ${policy} on ${layout}`;
-      const server = await startConfigured(dir, layout, ['--appendfsync', policy], {});
+      server = await startConfigured(dir, layout, ['--appendfsync', policy], {});
       for (const text of await checkRestored(server, ledgers)) violations.add(`${what}, before it: ${text}`);
       if (round < rounds) {
         const resumeMs = await fillOnce(server, dir, ledgers, deriveSeed(seed, round), what, violations);
@@ -369,6 +372,7 @@ export async function proveDiskFull({ seed, rounds, layouts, mayPass = false }: 
   } catch (error) {
     violations.add(`broke off: ${error instanceof Error ? String(error.stack) : String(error)}`);
   } finally {
+    await server?.stop();
     execFileSync('umount', [dir]);
     folder.remove();
   }

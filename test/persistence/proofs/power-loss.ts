@@ -39,11 +39,14 @@ export interface PowerLossOptions {
   layouts: readonly string[];
   /** The fault built in. */
   judgedAs?: Policy;
+  /** What everysec may lose at most. */
+  everysecLossMsMax?: number;
   /** Every how many-th state is started on by a server's process, too. */
   serverEvery?: number;
 }
 
 const WRITERS = 6;
+/** A sync begins 0.9 s after the last; what a slow disk adds is the disk's. */
 const EVERYSEC_LOSS_MS_MAX = 1_000;
 const BALLAST_KEYS = 3_000;
 const SWITCH_MS = 250;
@@ -195,6 +198,7 @@ class Judge {
   constructor(
     private readonly restarter: Restarter,
     private readonly violations: Violations,
+    private readonly everysecLossMsMax: number,
   ) {}
 
   /** Starts on a state as a server with its AOF would, then as one with RDB files only. */
@@ -223,7 +227,7 @@ class Judge {
     if (judgedAs === 'always') return answers.acknowledged;
     return answers.times.map((times, at) => {
       let operation = answers.acknowledged[at] as number;
-      while (operation > 0 && (times.get(operation) ?? 0) > atMs - EVERYSEC_LOSS_MS_MAX) operation--;
+      while (operation > 0 && (times.get(operation) ?? 0) > atMs - this.everysecLossMsMax) operation--;
       return operation;
     });
   }
@@ -309,7 +313,7 @@ export async function provePowerLoss(options: PowerLossOptions): Promise<ProofRe
     for (const [index, policy] of policies.entries()) {
       const layout = layouts[index % layouts.length] as string;
       const recording = await record(folder, policy, layout, deriveSeed(seed, index), options.loadMs);
-      const judge = new Judge(restarter, violations);
+      const judge = new Judge(restarter, violations, options.everysecLossMsMax ?? EVERYSEC_LOSS_MS_MAX);
       await judgeRecording(recording, { ...options, policy, layout, states }, judge, violations);
       figures[`${policy}Acknowledged`] = recording.ledgers.reduce((sum, ledger) => sum + ledger.acknowledged, 0);
       for (const [name, value] of Object.entries(judge.figures)) figures[`${policy} ${name}`] = value;
