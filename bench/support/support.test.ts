@@ -59,7 +59,7 @@ describe('what sherd_load prints', () => {
 
   it('becomes a rate, a price, and shares of a core', () => {
     const { othersShare, ...sample } = parseSample(line);
-    expect(sample).toEqual({ perSec: 2000, cpuUs: 400, clientShare: 0.2, p50Us: 12.5, p99Us: NaN });
+    expect(sample).toEqual({ perSec: 2000, cpuUs: 400, clientShare: 0.2, p50Us: 12.5, p99Us: NaN, p999Us: NaN, maxUs: NaN });
     expect(othersShare).toBeCloseTo(0.5);
   });
 

@@ -6,6 +6,7 @@
  * restart must be found to miss something.
  */
 import { statSync, truncateSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { proveLinearizability } from '../../proofs/linearizability.js';
 import { Connection } from '../../proofs/connection.js';
 import { Violations, type ProofResult } from '../../proofs/proof.js';
@@ -45,6 +46,14 @@ async function fillBallast(port: number): Promise<void> {
   connection.destroy();
 }
 
+/** Until no rewrite runs and one has been whole: only then is the ballast in the files. */
+async function awaitRewrite(port: number): Promise<void> {
+  const client = await RespClient.connect({ port });
+  const isDone = /aof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0[^]*aof_last_bgrewrite_status:ok[^]*aof_rewrites:[1-9]/;
+  while (!isDone.test((await client.send('INFO', 'persistence')).text)) await sleep(20);
+  client.close();
+}
+
 /** Writes that surely stand in the last file. */
 async function writeTail(port: number): Promise<void> {
   const connection = await Connection.open(port);
@@ -72,6 +81,7 @@ export async function proveLinearSnapshots(options: LinearSnapshotsOptions): Pro
       figures['snapshots']! += await administrating;
       figures['operations']! += result.figures['operations'] ?? 0;
       for (const text of result.violations) violations.add(`${layout}: ${text}`);
+      await awaitRewrite(server.port);
       await writeTail(server.port);
       const before = await digestOf(server.port);
       process.kill(server.pid, 'SIGKILL');
