@@ -67,7 +67,7 @@ describe('the tester', () => {
   });
 
   const findsIn = async (family: string, doctor: Doctor,
-    options: { isEager?: boolean; scripts?: number } = {}): Promise<string> => {
+    options: { isEager?: boolean; scripts?: number; differences?: number } = {}): Promise<string> => {
     const result = await runCampaign({
       startOracle: () => startRedis(),
       // The control connection is the first one; a tester that is lied to about states proves nothing.
@@ -78,10 +78,10 @@ describe('the tester', () => {
       families: [family],
       seed: SEED,
       scripts: options.scripts ?? 60,
-      differencesMax: 1,
+      differencesMax: options.differences ?? 1,
       isEager: options.isEager ?? false,
     });
-    return result.differences[0]?.text ?? '';
+    return result.differences.map((difference) => difference.text).join('\n');
   };
 
   it('finds a reply that is lost', { timeout: TIMEOUT_MS }, async () => {
@@ -158,7 +158,9 @@ describe('the tester', () => {
 
   it('finds a password that a MONITOR shows', { timeout: TIMEOUT_MS }, async () => {
     const text = await findsIn('clients', (frame) =>
-      [Buffer.from(frame.toString('latin1').replace('(redacted)', 'secret'), 'latin1')]);
+      [Buffer.from(frame.toString('latin1').replace('(redacted)', 'secret'), 'latin1')],
+      // These scripts have times in them, which a busy machine may miss, with the oracle on both sides, too.
+      { differences: 3 });
     expect(text).toContain('(redacted)');
   });
 
