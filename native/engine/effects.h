@@ -67,9 +67,10 @@ class EffectBuffer {
 
 /// Which units may be acknowledged. Journal's to write.
 struct Durability {
-  /// appendfsync always: a reply to a unit's own client waits until the unit is acknowledged.
+  /// A journal is on: a reply to a unit's own client waits until the unit is acknowledged.
   std::atomic<bool> holds_replies{false};
-  /// All units up to this may be acknowledged. release by the journal, when they are synced.
+  /// All units up to this may be acknowledged. release by the journal, when they are synced
+  /// (appendfsync always) or written.
   std::atomic<uint64_t> acknowledged{0};
   /// errno of the journal's last write or sync if it failed, else 0: writes are refused. relaxed: who sees it
   /// late has a write that waits for its acknowledgement, or is within the second that everysec may lose.

@@ -110,7 +110,7 @@ struct Connection {
   bool in_deferred_list = false; // has replies to be sent at the end of the round
   bool in_flush_list = false;    // has messages to be sent at the end of the turn
   bool is_over_limit = false;    // messages have passed an output limit; closed at the end of the turn
-  bool in_held_list = false;     // its output waits for the journal (appendfsync always)
+  bool in_held_list = false;     // its output waits for the journal (Worker::IsHeld)
   bool is_postponed = false;     // parked by CLIENT PAUSE
   bool is_listed = false;        // a socket of a worker's, and counted there
   int8_t bucket = -1;            // by size, for maxmemory-clients (ClientMemory); -1: is not to be evicted

@@ -18,7 +18,7 @@ import { layoutOptions } from '../../differential/layout.js';
 import { startSherd, type RunningServer } from '../../support/oracle.js';
 import { DiskShim, type DiskFault } from './disk-shim.js';
 import { ProofFolder } from './folder.js';
-import { faultsOf, makeLedgers, readStates, write, type Ledger } from './ledger.js';
+import { checkRestored, makeLedgers, write, type Ledger } from './ledger.js';
 
 export interface DiskOptions {
   seed: number;
@@ -195,15 +195,6 @@ async function runTrial(trial: Trial): Promise<void> {
   if (readMs > READ_MS_MAX) violations.add(`${what}: a reader waited ${Math.round(readMs)} ms`);
   figures['refusals'] = (figures['refusals'] ?? 0) + refusals.texts.size;
   admin.destroy();
-}
-
-async function checkRestored(server: RunningServer, ledgers: readonly Ledger[]): Promise<string[]> {
-  const connection = await Connection.open(server.port);
-  const states = await readStates(connection, ledgers);
-  connection.destroy();
-  const faults = faultsOf(ledgers, states);
-  for (const [at, ledger] of ledgers.entries()) ledger.goOnFrom(states[at]?.counter ?? 0);
-  return faults;
 }
 
 /** Injects faults, one server after the other in one folder. */

@@ -16,7 +16,7 @@ import { layoutOptions } from '../../differential/layout.js';
 import { Connection, ReplyError } from '../../proofs/connection.js';
 import { Violations, type ProofResult } from '../../proofs/proof.js';
 import { journalFiles, ProofFolder } from './folder.js';
-import { faultsOf, makeLedgers, readStates, write, type Ledger } from './ledger.js';
+import { checkRestored, makeLedgers, write, type Ledger } from './ledger.js';
 
 export interface KillOptions {
   seed: number;
@@ -90,16 +90,6 @@ async function killAtOnce(server: RunningServer): Promise<void> {
 function loseEnd(dir: string): void {
   const path = journalFiles(dir).findLast((file) => statSync(file).size > LOST_BYTES);
   if (path !== undefined) truncateSync(path, statSync(path).size - LOST_BYTES);
-}
-
-/** Checks a fresh server against the ledgers, which go on from what it holds. */
-async function checkRestored(server: RunningServer, ledgers: readonly Ledger[]): Promise<string[]> {
-  const connection = await Connection.open(server.port);
-  const states = await readStates(connection, ledgers);
-  connection.destroy();
-  const faults = faultsOf(ledgers, states);
-  for (const [at, ledger] of ledgers.entries()) ledger.goOnFrom(states[at]?.counter ?? 0);
-  return faults;
 }
 
 /** Kills the process, round after round. */

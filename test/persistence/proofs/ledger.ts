@@ -20,6 +20,7 @@
 import { Prng, deriveSeed } from '../../differential/prng.js';
 import { Connection, ReplyError, show, type Command, type Reply } from '../../proofs/connection.js';
 import { keyInPart } from '../../proofs/proof.js';
+import type { RunningServer } from '../../support/oracle.js';
 
 type Kind = 'plain' | 'multi' | 'mset' | 'pool';
 
@@ -202,4 +203,14 @@ export function orderFault(ledgers: readonly Ledger[], states: readonly WriterSt
 export function faultsOf(ledgers: readonly Ledger[], states: readonly WriterState[], due?: readonly number[]): string[] {
   const faults = ledgers.map((ledger, at) => faultOf(ledger, states[at] as WriterState, due?.[at]));
   return [...faults, orderFault(ledgers, states)].filter((fault) => fault !== undefined);
+}
+
+/** Checks a fresh server against the ledgers, which go on from what it holds. */
+export async function checkRestored(server: RunningServer, ledgers: readonly Ledger[]): Promise<string[]> {
+  const connection = await Connection.open(server.port);
+  const states = await readStates(connection, ledgers);
+  connection.destroy();
+  const faults = faultsOf(ledgers, states);
+  for (const [at, ledger] of ledgers.entries()) ledger.goOnFrom(states[at]?.counter ?? 0);
+  return faults;
 }
