@@ -52,6 +52,21 @@ TEST(bytes_order_and_alignment) {
   EXPECT_EQ(bytes[14], 6);
 }
 
+TEST(equal_bytes_sees_every_byte_of_every_length) {
+  char a[80], b[80];
+  for (size_t size = 0; size <= sizeof(a); size++) {
+    for (size_t i = 0; i < size; i++) a[i] = b[i] = static_cast<char>('a' + i % 26);
+    EXPECT_TRUE(EqualBytes(a, b, size));
+    for (size_t i = 0; i < size; i++) {
+      b[i] = static_cast<char>(b[i] ^ 0x80);
+      EXPECT_TRUE(!EqualBytes(a, b, size));
+      b[i] = a[i];
+    }
+  }
+  EXPECT_TRUE(!EqualBytes(std::string_view("ab"), std::string_view("abc")));
+  EXPECT_TRUE(EqualBytes(std::string_view(), std::string_view()));
+}
+
 TEST(byte_reader_stops_at_the_end_for_good) {
   const std::string bytes("\x01\x02\x00\x00\x00\x03xyz", 9);
   ByteReader reader(bytes);

@@ -80,6 +80,28 @@ inline void StoreBig64(void* p, uint64_t value) {
   internal::StoreInteger<uint64_t, std::endian::big>(p, value);
 }
 
+/// Whether `size` bytes are the same. For keys and members, which are mostly short: up to 32 bytes take a few
+/// loads and no call, where the library's function takes as long to be reached as to compare.
+inline bool EqualBytes(const void* a, const void* b, size_t size) {
+  const char* const x = static_cast<const char*>(a);
+  const char* const y = static_cast<const char*>(b);
+  const auto differ = [&](size_t at) { return LoadLittle64(x + at) ^ LoadLittle64(y + at); };
+  if (size > 32) return std::memcmp(x, y, size) == 0;
+  // Both ends, which overlap where they must.
+  if (size > 16) return (differ(0) | differ(8) | differ(size - 16) | differ(size - 8)) == 0;
+  if (size >= 8) return (differ(0) | differ(size - 8)) == 0;
+  if (size >= 4) {
+    return ((LoadLittle32(x) ^ LoadLittle32(y)) | (LoadLittle32(x + size - 4) ^ LoadLittle32(y + size - 4))) == 0;
+  }
+  for (size_t i = 0; i < size; i++) {
+    if (x[i] != y[i]) return false;
+  }
+  return true;
+}
+inline bool EqualBytes(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && EqualBytes(a.data(), b.data(), a.size());
+}
+
 /// Reads integers and slices from the front of a span that nobody vouches for.
 ///
 ///   ByteReader reader(bytes);

@@ -27,6 +27,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/numbers.h"
 #include "base/slab_heap.h"
 #include "ds/hash_table.h"
@@ -49,7 +50,7 @@ struct EntryPolicy {
   using Entry = engine::Entry;
   using Key = std::string_view;
   static uint64_t Hash(const Entry* entry) { return HashKey(entry->key()); }
-  static bool Equals(const Entry* entry, std::string_view key) { return entry->key() == key; }
+  static bool Equals(const Entry* entry, std::string_view key) { return EqualBytes(entry->key(), key); }
 };
 using Table = ds::HashTable<EntryPolicy>;
 using Handle = Table::Position;

@@ -70,24 +70,24 @@ class BrokenRedirect final : public Message {
   const uint64_t client_id_, redirect_id_;
 };
 
-/// An invalidation on its way to the client that another one, `tracker`, redirects to.
+/// An invalidation on its way to the client that another one, `client_id` of `worker`, redirects to.
 class Redirected final : public Message {
  public:
-  Redirected(uint64_t redirect_id, Tracker tracker, KeyArray keys)
-      : redirect_id_(redirect_id), tracker_(tracker), keys_(keys) {}
+  Redirected(uint64_t redirect_id, WorkerId worker, uint64_t client_id, KeyArray keys)
+      : redirect_id_(redirect_id), client_id_(client_id), worker_(worker), keys_(keys) {}
   void Deliver(WorkerPort& port) override {
     Session* session = port.FindSession(redirect_id_);
     if (session != nullptr) {
       Tell(port, session, true, keys_);
     } else {
-      ThisThread().post_office->Post(WorkerOf(tracker_), new BrokenRedirect(ClientOf(tracker_), redirect_id_));
+      ThisThread().post_office->Post(worker_, new BrokenRedirect(client_id_, redirect_id_));
     }
     delete this;
   }
 
  private:
-  const uint64_t redirect_id_;
-  const Tracker tracker_;
+  const uint64_t redirect_id_, client_id_;
+  const WorkerId worker_;
   const std::string keys_;
 };
 
@@ -99,7 +99,7 @@ void Send(WorkerPort& port, Session* session, KeyArray keys) {
   WorkerId worker;
   if (!office->FindClient(redirect_id, &worker)) return NoteBrokenRedirect(port, session);
   if (worker != port.index()) {
-    office->Post(worker, new Redirected(redirect_id, MakeTracker(port.index(), session->id), keys));
+    office->Post(worker, new Redirected(redirect_id, port.index(), session->id, keys));
     return;
   }
   Session* target = port.FindSession(redirect_id);
@@ -111,38 +111,42 @@ void Send(WorkerPort& port, Session* session, KeyArray keys) {
 
 /// A key that clients of one worker have read has changed. One allocation:
 ///
-///   | Invalidation | client ids | name |
+///   | Invalidation | trackers | name |
 class Invalidation final : public Message {
  public:
-  static Invalidation* Create(std::span<const Tracker> trackers, std::string_view name, uint64_t writer_id) {
-    const size_t size = sizeof(Invalidation) + trackers.size() * sizeof(uint64_t) + name.size();
+  static Invalidation* Create(std::span<const Trackers> trackers, std::string_view name, uint64_t writer_id) {
+    const size_t size = sizeof(Invalidation) + trackers.size_bytes() + name.size();
     return new (::operator new(size)) Invalidation(trackers, name, writer_id);
   }
   void Deliver(WorkerPort& port) override {
     thread_local std::string keys;
     keys.clear();
     AppendArrayHeader(1, &keys);
-    AppendBulk({reinterpret_cast<const char*>(ids() + count_), name_size_}, &keys);
+    AppendBulk({reinterpret_cast<const char*>(trackers() + count_), name_size_}, &keys);
     for (size_t i = 0; i < count_; i++) {
-      Session* session = port.FindSession(ids()[i]);
-      if (session == nullptr) continue;
-      // Entered before it went over to BCAST, perhaps.
-      if ((session->tracking & (kTrackingOn | kTrackingBcast)) != kTrackingOn) continue;
-      if (session->id == writer_id_ && (session->tracking & kTrackingNoLoop) != 0) continue;
-      Send(port, session, keys);
+      ForEachClient(trackers()[i], [&](uint64_t client_id) { TellClient(port, client_id, keys); });
     }
     this->~Invalidation();
     ::operator delete(this);
   }
 
  private:
-  Invalidation(std::span<const Tracker> trackers, std::string_view name, uint64_t writer_id)
+  Invalidation(std::span<const Trackers> trackers, std::string_view name, uint64_t writer_id)
       : count_(trackers.size()), name_size_(name.size()), writer_id_(writer_id) {
-    for (size_t i = 0; i < count_; i++) ids()[i] = ClientOf(trackers[i]);
-    std::memcpy(ids() + count_, name.data(), name.size());
+    std::memcpy(this->trackers(), trackers.data(), trackers.size_bytes());
+    std::memcpy(this->trackers() + count_, name.data(), name.size());
   }
   ~Invalidation() = default;
-  uint64_t* ids() { return reinterpret_cast<uint64_t*>(this + 1); }
+
+  void TellClient(WorkerPort& port, uint64_t client_id, KeyArray keys) const {
+    Session* session = port.FindSession(client_id);
+    if (session == nullptr) return;
+    // Entered before it went over to BCAST, perhaps.
+    if ((session->tracking & (kTrackingOn | kTrackingBcast)) != kTrackingOn) return;
+    if (session->id == writer_id_ && (session->tracking & kTrackingNoLoop) != 0) return;
+    Send(port, session, keys);
+  }
+  Trackers* trackers() { return reinterpret_cast<Trackers*>(this + 1); }
 
   const size_t count_, name_size_;
   const uint64_t writer_id_;  // 0: the server
@@ -179,7 +183,7 @@ class Broadcast final : public Message {
 void PostInvalidations(const TrackedKey& key, uint64_t writer_id) {
   PostOffice* office = ThisThread().post_office;
   if (office == nullptr) return;
-  std::span<const Tracker> left = key.trackers();
+  std::span<const Trackers> left = key.trackers();
   while (!left.empty()) {
     const WorkerId worker = WorkerOf(left[0]);
     size_t count = 1;
@@ -231,6 +235,7 @@ uint64_t NextVersion() {
 
 TrackingHub::TrackingHub(size_t workers, Counter* prefix_count)
     : version_(NextVersion()), clients_(new std::atomic<int64_t>[workers]), prefix_count_(prefix_count) {
+  CHECK(workers <= kTrackingWorkersMax);
   for (size_t i = 0; i < workers; i++) clients_[i].store(0, std::memory_order_relaxed);
 }
 

@@ -5,13 +5,6 @@
 // told once, and must read again to be told again. Keys are known by name alone, whatever the database, as
 // in Redis: clients get no database with an invalidation.
 //
-// A TRACKER is a client in one word, so that it can be reached without a look-up:
-//
-//   bit 63           48                                             0
-//   +----------------+----------------------------------------------+
-//   | worker         | client id                                    |
-//   +----------------+----------------------------------------------+
-//
 // A KEY is one allocation of the shard's heap, found by the hash that every key has already:
 //
 //   0           4       8             8 + name, up to 8     + 8 x capacity
@@ -19,14 +12,14 @@
 //   | name size | count | name        | trackers, ascending       |
 //   +-----------+-------+- - - - - - -+- - - - - - - - - - - - - -+
 //
-// A read of a key that is entered already, the common case, is one look-up and a look at few words behind
-// the name: nothing is allocated or copied. A key with one tracker and a name of 16 bytes takes 32 bytes and
-// its 14 of the table. Trackers ascend, so that those of one worker stand together, and a key with many of
-// them is searched by halves.
+// A read of a key that is entered already, the common case, is mostly answered by a copy (tracking_recent.h),
+// else by one look-up and a look at few words behind the name: nothing is allocated. A key with up to sixteen
+// neighbours and a name of 16 bytes takes 32 bytes and its 14 of the table. Words (tracker.h) ascend, so that
+// those of one worker stand together, and a key with many of them is searched by halves.
 //
-// Invariants: capacity is count rounded up to a power of two; items() is the sum of all counts; `*interests`
-// counts one for a table that is not empty; limits and flushes see published() <= size() by a few (see
-// Publish).
+// Invariants: capacity is count rounded up to a power of two; no two words of a key agree in their upper 48
+// bits, and none has all its lower 16 clear; items() is the sum of all bits; `*interests` counts one for a
+// table that is not empty; limits and flushes see published() <= size() by a few (see Publish).
 //
 // FLUSHING a large table takes long: Retire() sets it aside, to be freed in slices.
 //
@@ -42,27 +35,16 @@
 #include <span>
 #include <string_view>
 
+#include "base/bytes.h"
 #include "base/slab_heap.h"
 #include "ds/hash_table.h"
 #include "engine/counters.h"
+#include "engine/tracker.h"
+#include "engine/tracking_recent.h"
 
 namespace sherd::engine {
 
 uint64_t HashKey(std::string_view key);
-
-// ---- Trackers ----
-
-using Tracker = uint64_t;
-inline constexpr int kTrackerWorkerShift = 48;
-inline constexpr Tracker MakeTracker(uint16_t worker, uint64_t client_id) {
-  return uint64_t{worker} << kTrackerWorkerShift | client_id;
-}
-inline constexpr uint16_t WorkerOf(Tracker tracker) {
-  return static_cast<uint16_t>(tracker >> kTrackerWorkerShift);
-}
-inline constexpr uint64_t ClientOf(Tracker tracker) {
-  return tracker & ((uint64_t{1} << kTrackerWorkerShift) - 1);
-}
 
 // ---- Keys ----
 
@@ -73,21 +55,23 @@ class TrackedKey {
   void Free(SlabHeap& heap) { heap.Free(this, SizeFor(name_size_, count_)); }
 
   std::string_view name() const { return {reinterpret_cast<const char*>(this) + kHeader, name_size_}; }
-  std::span<const Tracker> trackers() const { return {first(), count_}; }
+  std::span<const Trackers> trackers() const { return {first(), count_}; }
   bool Has(Tracker tracker) const {
-    const Tracker* const trackers = first();
-    if (__builtin_expect(count_ > kFewTrackers, 0)) return HasAmongMany(tracker);
+    if (__builtin_expect(count_ > kFewWords, 0)) return (WordOf(tracker) & tracker & kTrackerBits) != 0;
+    const Trackers* const words = first();
     for (uint32_t i = 0; i < count_; i++) {
-      if (trackers[i] == tracker) return true;
+      if (AreNeighbours(words[i], tracker)) return (words[i] & tracker & kTrackerBits) != 0;
     }
     return false;
   }
+  /// The word that a tracker is or would be in; 0: there is none.
+  Trackers WordOf(Tracker tracker) const;
   /// Adds a tracker that is not there. The key may move: its new address is returned.
   TrackedKey* Add(SlabHeap& heap, Tracker tracker);
 
  private:
   static constexpr size_t kHeader = 8;
-  static constexpr uint32_t kFewTrackers = 16;
+  static constexpr uint32_t kFewWords = 16;
   static size_t PlaceOfTrackers(size_t name_size) { return (kHeader + name_size + 7) & ~size_t{7}; }
   static size_t Capacity(size_t count) {
     size_t capacity = 1;
@@ -95,14 +79,13 @@ class TrackedKey {
     return capacity;
   }
   static size_t SizeFor(size_t name_size, size_t count) {
-    return PlaceOfTrackers(name_size) + Capacity(count) * sizeof(Tracker);
+    return PlaceOfTrackers(name_size) + Capacity(count) * sizeof(Trackers);
   }
-  bool HasAmongMany(Tracker tracker) const;
-  const Tracker* first() const {
-    return reinterpret_cast<const Tracker*>(reinterpret_cast<const char*>(this) + PlaceOfTrackers(name_size_));
+  const Trackers* first() const {
+    return reinterpret_cast<const Trackers*>(reinterpret_cast<const char*>(this) + PlaceOfTrackers(name_size_));
   }
-  Tracker* first() {
-    return reinterpret_cast<Tracker*>(reinterpret_cast<char*>(this) + PlaceOfTrackers(name_size_));
+  Trackers* first() {
+    return reinterpret_cast<Trackers*>(reinterpret_cast<char*>(this) + PlaceOfTrackers(name_size_));
   }
 
   uint32_t name_size_;
@@ -117,14 +100,14 @@ class TrackingTable {
     using Entry = TrackedKey;
     using Key = std::string_view;
     static uint64_t Hash(const TrackedKey* key) { return HashKey(key->name()); }
-    static bool Equals(const TrackedKey* key, std::string_view name) { return key->name() == name; }
+    static bool Equals(const TrackedKey* key, std::string_view name) { return EqualBytes(key->name(), name); }
   };
   using Table = ds::HashTable<Policy>;
 
  public:
   /// `*interests`: see the invariants.
   TrackingTable(SlabHeap* heap, uint32_t* interests, ShardCounters* counters)
-      : heap_(heap), interests_(interests), counters_(counters), table_(heap) {}
+      : heap_(heap), interests_(interests), counters_(counters), recent_(heap), table_(heap) {}
   ~TrackingTable();
   TrackingTable(const TrackingTable&) = delete;
   TrackingTable& operator=(const TrackingTable&) = delete;
@@ -136,9 +119,7 @@ class TrackingTable {
 
   /// Enters a tracker with a key. True: the key is new.
   bool Remember(uint64_t hash, std::string_view name, Tracker tracker) {
-    const Table::Position at = table_.Find(hash, name);
-    if (__builtin_expect(at && at.entry()->Has(tracker), 1)) return false;
-    return Enter(at, hash, name, tracker);
+    return !recent_.Has(hash, name, tracker) && RememberInTable(hash, name, tracker);
   }
   bool Has(uint64_t hash, std::string_view name, Tracker tracker) const {
     const Table::Position at = table_.Find(hash, name);
@@ -147,12 +128,13 @@ class TrackingTable {
   /// Takes a key out. The caller reads it and gives it back with Release(). Null: not entered.
   TrackedKey* Take(uint64_t hash, std::string_view name) {
     const Table::Position at = table_.Find(hash, name);
-    return at ? TakeAt(at) : nullptr;
+    return at ? TakeAt(hash, at) : nullptr;
   }
   /// The same for a random key of a table that is not empty. `random` yields 64 random bits a call.
   template <class Random>
   TrackedKey* TakeRandom(Random&& random) {
-    return TakeAt(table_.RandomPosition(static_cast<Random&&>(random)));
+    const Table::Position at = table_.RandomPosition(static_cast<Random&&>(random));
+    return TakeAt(HashKey(at.entry()->name()), at);
   }
   void Release(TrackedKey* key) { key->Free(*heap_); }
 
@@ -171,21 +153,30 @@ class TrackingTable {
     published_ += missing;
   }
 
-  // Without the lease: see the header of hash_table.h.
-  void PrefetchBucket(uint64_t hash) const { table_.PrefetchBucket(hash); }
-  void PrefetchKey(uint64_t hash) const { table_.PrefetchEntry(hash); }
+  // Without the lease, in two stages: see the headers of hash_table.h and tracking_recent.h. Where most keys
+  // are found among the recent ones, the table's lines would only drive others out of the cache.
+  void PrefetchRecent(uint64_t hash, Tracker tracker) const {
+    recent_.Prefetch(hash, tracker);
+    if (is_large_.load(std::memory_order_relaxed)) table_.PrefetchBucket(hash);
+  }
+  void PrefetchKey(uint64_t hash) const {
+    if (is_large_.load(std::memory_order_relaxed)) table_.PrefetchEntry(hash);
+  }
 
   /// Deep check. O(n).
   void Validate() const;
 
  private:
+  bool RememberInTable(uint64_t hash, std::string_view name, Tracker tracker);
   bool Enter(Table::Position at, uint64_t hash, std::string_view name, Tracker tracker);
-  TrackedKey* TakeAt(Table::Position at);
+  TrackedKey* TakeAt(uint64_t hash, Table::Position at);
   void Count();
 
   SlabHeap* heap_;
   uint32_t* interests_;
   ShardCounters* counters_;
+  std::atomic<bool> is_large_{false};  // more keys than RecentReads covers
+  RecentReads recent_;
   Table table_;
   size_t items_ = 0;
   int64_t published_ = 0;

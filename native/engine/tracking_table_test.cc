@@ -14,6 +14,15 @@
 namespace sherd::engine {
 namespace {
 
+std::set<Tracker> TrackersOf(const TrackedKey& key) {
+  std::set<Tracker> trackers;
+  for (const Trackers word : key.trackers()) {
+    ForEachClient(word, [&](uint64_t client_id) { trackers.insert(MakeTracker(WorkerOf(word), client_id)); });
+  }
+  EXPECT_EQ(CountTrackers(key.trackers()), trackers.size());
+  return trackers;
+}
+
 struct Fixture {
   Fixture() : table(new TrackingTable(&heap, &interests, &counters)) {}
   ~Fixture() {
@@ -27,7 +36,7 @@ struct Fixture {
     TrackedKey* key = table->Take(HashKey(name), name);
     if (key == nullptr) return {};
     EXPECT_EQ(key->name(), name);
-    const std::set<Tracker> trackers(key->trackers().begin(), key->trackers().end());
+    const std::set<Tracker> trackers = TrackersOf(*key);
     table->Release(key);
     return trackers;
   }
@@ -77,7 +86,7 @@ void Step(Fixture& fixture, Model& model, Random& random, uint64_t space, uint64
     TrackedKey* key = fixture.table->TakeRandom([&] { return random.Next(); });
     const auto found = model.find(std::string(key->name()));
     ASSERT_TRUE(found != model.end());
-    EXPECT_TRUE(found->second == std::set<Tracker>(key->trackers().begin(), key->trackers().end()));
+    EXPECT_TRUE(found->second == TrackersOf(*key));
     model.erase(found);
     fixture.table->Release(key);
   }
@@ -108,9 +117,57 @@ TEST(tracking_table_trackers_of_one_worker_stand_together) {
   for (size_t i = 1; i < key->trackers().size(); i++) {
     EXPECT_TRUE(WorkerOf(key->trackers()[i - 1]) <= WorkerOf(key->trackers()[i]));
   }
-  EXPECT_EQ(ClientOf(MakeTracker(7, 123456789)), 123456789u);
-  EXPECT_EQ(WorkerOf(MakeTracker(7, 123456789)), 7u);
   fixture.table->Release(key);
+}
+
+TEST(tracking_table_words_keep_workers_and_clients) {
+  constexpr uint64_t kClientMax = (uint64_t{1} << 40) - 1;
+  for (const uint16_t worker : {0, 1, 7, 4095}) {
+    for (const uint64_t id : {uint64_t{0}, uint64_t{1}, uint64_t{15}, uint64_t{16}, uint64_t{123456789}, kClientMax}) {
+      const Tracker tracker = MakeTracker(worker, id);
+      EXPECT_EQ(WorkerOf(tracker), worker);
+      size_t visits = 0;
+      ForEachClient(tracker, [&](uint64_t client_id) {
+        EXPECT_EQ(client_id, id);
+        visits++;
+      });
+      EXPECT_EQ(visits, 1u);
+    }
+  }
+}
+
+TEST(tracking_table_neighbours_share_a_word) {
+  Fixture fixture;
+  fixture.Remember("k", MakeTracker(1, 16));
+  const size_t used = fixture.heap.used_bytes();
+  for (uint64_t client = 31; client > 16; client--) EXPECT_TRUE(!fixture.Remember("k", MakeTracker(1, client)));
+  EXPECT_EQ(fixture.heap.used_bytes(), used);
+  EXPECT_EQ(fixture.table->items(), 16u);
+  EXPECT_TRUE(!fixture.table->Has(HashKey("k"), "k", MakeTracker(1, 32)));
+  EXPECT_TRUE(!fixture.table->Has(HashKey("k"), "k", MakeTracker(2, 20)));
+}
+
+// What RecentReads answers must go with the key, whatever it was asked before.
+TEST(tracking_table_a_key_that_was_taken_is_entered_anew) {
+  Random random(test::Seed());
+  Fixture fixture;
+  for (int keys = 0; keys < 3000; keys += 50) {
+    for (int i = 0; i < 20'000 / (keys + 1); i++) {
+      const std::string name = std::string(random.Below(30), 'n') + std::to_string(random.Below(keys + 1));
+      const Tracker tracker = MakeTracker(static_cast<uint16_t>(random.Below(2)), 1 + random.Below(40));
+      fixture.Remember(name, tracker);
+      EXPECT_TRUE(!fixture.Remember(name, tracker));
+      if (random.OneIn(3)) {
+        EXPECT_TRUE(fixture.Take(name).contains(tracker));
+        EXPECT_TRUE(fixture.Remember(name, tracker));
+      }
+    }
+    fixture.table->Validate();
+    if (random.OneIn(8)) {
+      fixture.table->Retire();
+      EXPECT_TRUE(fixture.Remember("after", 1));
+    }
+  }
 }
 
 TEST(tracking_table_a_key_read_again_allocates_nothing) {

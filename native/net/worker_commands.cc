@@ -145,7 +145,7 @@ size_t Worker::ParseWindow(Connection* connection, std::string_view input, resp:
     AddToWindow(connection->parser.args(), offset, connection->session.db);
     const ParsedCommand& added = window_.back();
     if (__builtin_expect(connection->session.tracker != 0, 0) && added.has_key) {
-      engine_.keyspace(added.key.shard).tracking().PrefetchBucket(added.key.hash);
+      engine_.keyspace(added.key.shard).tracking().PrefetchRecent(added.key.hash, connection->session.tracker);
     }
     // Unquoted inline arguments live in the parser until its next command.
     if (rest[0] != '*') break;
@@ -176,12 +176,12 @@ void Worker::AddToWindow(const std::vector<std::string_view>& args, size_t end, 
 void Worker::PrefetchEntries(const Connection& connection) {
   if (window_.size() < 2) return;  // nothing to overlap with
   const int db = connection.session.db;
+  const bool is_tracked = connection.session.tracker != 0;
   for (const ParsedCommand& command : window_) {
-    if (command.has_key) engine_.keyspace(command.key.shard).db(db).table.PrefetchEntry(command.key.hash);
-  }
-  if (__builtin_expect(connection.session.tracker == 0, 1)) return;
-  for (const ParsedCommand& command : window_) {
-    if (command.has_key) engine_.keyspace(command.key.shard).tracking().PrefetchKey(command.key.hash);
+    if (!command.has_key) continue;
+    engine::Keyspace& space = engine_.keyspace(command.key.shard);
+    space.db(db).table.PrefetchEntry(command.key.hash);
+    if (__builtin_expect(is_tracked, 0)) space.tracking().PrefetchKey(command.key.hash);
   }
 }
 
