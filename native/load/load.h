@@ -62,6 +62,9 @@ class Connection {
   /// Reads what is there without waiting, at most `size` bytes; 0 when there is nothing.
   size_t Receive(char* buffer, size_t size) const;
 
+  /// As Receive, but drops everything that is there and gives back how much it was.
+  size_t Discard() const;
+
   /// Waits for exactly this reply.
   void Expect(std::string_view reply) const;
 
@@ -69,6 +72,8 @@ class Connection {
   std::string Call(std::initializer_list<std::string_view> words) const;
 
  private:
+  size_t ReceiveNow(char* buffer, size_t size, int flags) const;
+
   /// As Receive, but waits for at least one byte.
   size_t ReceiveSome(char* buffer, size_t size) const;
 
