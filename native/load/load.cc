@@ -286,6 +286,8 @@ int main(int argc, char** argv) {
     RunGet(settings);
   } else if (settings.scenario == "ops") {
     RunOps(settings);
+  } else if (settings.scenario == "fill") {
+    RunFill(settings);
   } else {
     Fail("no such scenario", settings.scenario);
   }

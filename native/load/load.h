@@ -65,6 +65,9 @@ class Connection {
   /// As Receive, but drops everything that is there and gives back how much it was.
   size_t Discard() const;
 
+  /// As Receive, but waits for at least one byte.
+  size_t ReceiveSome(char* buffer, size_t size) const;
+
   /// Waits for exactly this reply.
   void Expect(std::string_view reply) const;
 
@@ -73,9 +76,6 @@ class Connection {
 
  private:
   size_t ReceiveNow(char* buffer, size_t size, int flags) const;
-
-  /// As Receive, but waits for at least one byte.
-  size_t ReceiveSome(char* buffer, size_t size) const;
 
   int fd_;
 };
@@ -157,5 +157,7 @@ void RunExec(const Settings& settings);
 void RunGet(const Settings& settings);
 /// Plain SETs or GETs of random keys; counts and times them.
 void RunOps(const Settings& settings);
+/// A dataset of all types; counts commands.
+void RunFill(const Settings& settings);
 
 }  // namespace sherd::load
