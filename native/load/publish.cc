@@ -46,6 +46,8 @@ namespace {
 /// so many bytes if those are more.
 constexpr uint64_t kLagDepths = 4;
 constexpr uint64_t kLagBytes = 64 << 10;
+/// With twice as many the kernel has more buffers to free for the other core than it puts off, and
+/// does it here: this thread then used three times as much.
 constexpr uint64_t kReadBytes = 32 << 10;
 constexpr uint64_t kCheckedEvery = 8;
 /// The kernel doubles it, for what it needs beside the bytes.
