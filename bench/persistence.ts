@@ -5,7 +5,8 @@
  *            clients beside 8 that SET under always. The append-only files lie in the servers' own folders. What waits
  *            for a sync depends on the disk: --sync-ms 0,2,5 takes the section with the disk as it is, and with 2 and 5
  *            milliseconds on top of every fsync and fdatasync of both servers (support/slow-sync.c), as on disks
- *            behind a network; each is judged by itself.
+ *            behind a network. The GETs are judged for each delay by itself, the SETs with the disk as it is: behind
+ *            a slow one 50 clients that wait cannot write more than 50 commands a sync, whatever serves them.
  * snapshot   A dataset of mixed types (--megabytes, by redis-server's used_memory: strings of 100 bytes that do not
  *            compress, hashes, lists, sets, sorted sets, a stream, and some big values; native/load/fill.cc) is made
  *            once, saved by redis-server, and loaded by both from that file, one server at a time. Then BGSAVE on the
@@ -83,6 +84,8 @@ interface JournalCase {
   name: string;
   appendfsync: 'always' | 'everysec';
   bound: number;
+  /** Its bound is one of the server alone, however slow the disk. */
+  isJudgedWhenSlow: boolean;
   measure: (server: RunningServer) => Promise<Sample>;
 }
 
@@ -95,18 +98,21 @@ const JOURNAL_CASES: readonly JournalCase[] = [
     name: 'SET, 50 clients, pipeline 16, everysec',
     appendfsync: 'everysec',
     bound: 1.5,
+    isJudgedWhenSlow: false,
     measure: (server) => set(server, CLIENTS, 16),
   },
   {
     name: 'SET, 50 clients, always',
     appendfsync: 'always',
     bound: 1.5,
+    isJudgedWhenSlow: false,
     measure: (server) => set(server, CLIENTS, 1),
   },
   {
     name: 'GET, 50 clients, beside 8 that SET, always',
     appendfsync: 'always',
     bound: 5,
+    isJudgedWhenSlow: true,
     measure: async (server) => {
       const count = String(JOURNAL_KEYS);
       await load(server.port, JOURNAL_KEYS, (index) =>
@@ -147,7 +153,9 @@ async function journalSection(delayMs: number, env: NodeJS.ProcessEnv): Promise<
     const ratio = of('ours', 'perSec') / of('redis', 'perSec');
     const cpu = of('ours', 'cpuUs') / of('redis', 'cpuUs');
     const name = one.name + disk;
-    verdicts.push({ what: `throughput ÷ redis, ${name}`, value: ratio, bound: one.bound, kind: 'at least' });
+    if (delayMs === 0 || one.isJudgedWhenSlow) {
+      verdicts.push({ what: `throughput ÷ redis, ${name}`, value: ratio, bound: one.bound, kind: 'at least' });
+    }
     rows.push([name, of('redis', 'perSec').toFixed(0), of('ours', 'perSec').toFixed(0), ratio.toFixed(2),
       cpu.toFixed(2), of('redis', 'p99Us').toFixed(0), of('ours', 'p99Us').toFixed(0)]);
     results[name] = samples;
