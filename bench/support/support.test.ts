@@ -176,7 +176,7 @@ describe('a slow disk', () => {
       return performance.now() - startedAt;
     });
     closeSync(fd);
-    console.log(JSON.stringify(took));`;
+    process.stdout.write(JSON.stringify(took));`;
 
   it('makes both kinds of sync take longer, and does nothing for a delay of 0', () => {
     const slowSync = new SlowSync();
