@@ -306,8 +306,8 @@ async function snapshotSection(): Promise<void> {
       // One after the other: the machine need not hold both.
       for (const name of names) {
         const result = await timed(`${name}, run ${run + 1}`, () => snapshotOf(name, file));
-        process.stderr.write(`  load ${result.loadSec.toFixed(2)} s, BGSAVE ${result.idleSaveSec.toFixed(2)} s, ` +
-          `under writes ${result.busy?.saveSec.toFixed(2) ?? '-'} s\n`);
+        const times = [result.loadSec, result.idleSaveSec, result.busy?.saveSec ?? NaN].map(showSec);
+        process.stderr.write(`  load ${times[0]}, BGSAVE ${times[1]}, under writes ${times[2]}\n`);
         all[name].push(result);
       }
     }
@@ -334,7 +334,7 @@ class SnapshotReport {
   }
 }
 
-const showSec = (value: number): string => `${value.toFixed(2)} s`;
+const showSec = (value: number): string => (Number.isNaN(value) ? '-' : `${value.toFixed(2)} s`);
 const showUs = (value: number): string => `${value.toFixed(0)} µs`;
 const showCount = (value: number): string => value.toFixed(0);
 const judgeAtMost = (what: string, value: number, bound: number): number =>
