@@ -15,8 +15,12 @@
  * multi      MULTI, ten SETs, EXEC, 16 transactions under way on each of 8 and 50 connections; keys with a hash tag per
  *            transaction (one shard each), without hash tags (across shards), and, not judged, with one and the same
  *            hash tag for everybody: the most that can be asked of one shard.
- * tracking   GETs in RESP3, all keys tracked by all connections before the clock starts; with nobody else, and with a
- *            writer that sets 1000 keys a second, on both sides.
+ * tracking   GETs in RESP3 of 8192 keys by 16 connections, every key tracked by every connection before the clock
+ *            starts: a cache that is read and hardly written, where all that tracking can cost is finding that a key
+ *            is tracked already. With nobody else, and with a writer that sets 1000 keys a second, on both sides, so
+ *            that up to 16 invalidations follow each write and the keys are tracked anew; pipelined with 16 under way,
+ *            and one at a time, as most clients ask. A second table sets what tracking costs ours beside what it
+ *            costs redis-server.
  *
  * How to read it. On a machine with two cores the load has to share them with a server that would use both: the ratio
  * of throughput is then less than what the server gained, and the ratio of processor time per message or command is
@@ -119,10 +123,10 @@ const multi = (name: string, keys: string, bound: number | undefined): Case[] =>
     targets: bound === undefined ? [] : [speed(bound)],
   }));
 
-const tracking = (name: string, writesPerSec: number): Case => ({
+const tracking = (name: string, depth: number, writesPerSec: number): Case => ({
   name,
   commands: ['HELLO', 'CLIENT TRACKING', 'GET', 'SET'],
-  words: ['get', '--connections', String(READERS), '--depth', String(DEPTH), '--writes', String(writesPerSec)],
+  words: ['get', '--connections', String(READERS), '--depth', String(depth), '--writes', String(writesPerSec)],
   targets: [
     { measure: 'perSec', title: 'GETs, tracking on ÷ off', bound: TRACKING_SPEED_BOUND, kind: 'at least' },
     { measure: 'cpuUs', title: 'CPU per GET, tracking on ÷ off', bound: TRACKING_CPU_BOUND, kind: 'at most' },
@@ -157,7 +161,12 @@ const SECTIONS = new Map<string, Section>([
     {
       title: 'GET with tracking off and on',
       isTimed: false,
-      cases: [tracking('all keys tracked', 0), tracking('1000 writes a second', 1000)],
+      cases: [
+        tracking('all keys tracked', DEPTH, 0),
+        tracking('1000 writes a second', DEPTH, 1000),
+        tracking('all keys tracked, one at a time', 1, 0),
+        tracking('1000 writes a second, one at a time', 1, 1000),
+      ],
     },
   ],
 ]);
@@ -253,6 +262,20 @@ function judge(row: Row): Verdict[] {
   });
 }
 
+/** What the options cost redis-server and ours, side by side; undefined where servers are compared. */
+function printCosts(section: Section, rows: readonly Row[]): string | undefined {
+  const cases = section.cases.filter((one) => one.options !== undefined);
+  if (cases.length === 0) return undefined;
+  const measures = ['perSec', 'cpuUs'] as const;
+  const lines = cases.map(({ name }) => {
+    const [redis, ours] = ['redis', 'ours'].map((who) => rows.find((row) => row.name === `${who}, ${name}`)?.result);
+    const ratios = measures.flatMap((measure) => [redis, ours].map((result) => result?.ratios[measure] ?? NaN));
+    return [name, ...ratios.map((ratio) => ratio.toFixed(2))];
+  });
+  const title = `${section.title}, on ÷ off`;
+  return formatTable([title, 'redis speed', 'ours speed', 'redis CPU', 'ours CPU'], lines);
+}
+
 /** What stands at the end of a line: the bounds, and whether they are kept. */
 function printTargets(row: Row): string[] {
   if (row.targets.length === 0) return ['', ''];
@@ -313,6 +336,8 @@ async function main(): Promise<void> {
     const rows = tables[index] ?? [];
     const lines = rows.map((row) => printRow(row, section.isTimed));
     console.info(`\n${formatTable(headerOf(section, rows[0]?.sides ?? ['', '']), lines)}`);
+    const costs = printCosts(section, rows);
+    if (costs !== undefined) console.info(`\n${costs}`);
   }
   console.info('');
   const rows = tables.flat();

@@ -32,8 +32,8 @@ export interface Contenders {
   stop(): Promise<void>;
 }
 
-/** Gigabytes may have to be loaded first. */
-const START_TIMEOUT_MS = 300_000;
+/** Gigabytes may have to be loaded first, on a machine that others use too. */
+const START_TIMEOUT_MS = 900_000;
 
 function words(text: string): string[] {
   return text.split(/\s+/).filter((word) => word !== '');
@@ -44,10 +44,11 @@ export async function startContender(
   which: 'redis' | 'ours',
   values: ContenderValues,
   extra: string[] = [],
+  env: NodeJS.ProcessEnv = {},
 ): Promise<RunningServer> {
   const told = words(which === 'redis' ? values['redis-args'] : values['ours-args']);
   const args = ['--save', '', ...extra, ...told];
-  const options = { plain: true, timeoutMs: START_TIMEOUT_MS };
+  const options = { plain: true, timeoutMs: START_TIMEOUT_MS, env };
   if (which === 'redis' || values.ours === 'redis') return startRedis(args, options);
   if (values.ours !== undefined) process.env['SHERD_COMMAND'] = values.ours;
   return startSherd(args, options);

@@ -1,6 +1,7 @@
 /**
  * Tests of what the benchmarks compute with: a wrong median or a misread report would be believed.
  */
+import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { parseSample } from './client-load.js';
 import { scatter } from './collections.js';
@@ -8,6 +9,7 @@ import { checkAcknowledged, encode, LineCounter } from './loader.js';
 import { cpuTimeUs, residentBytes, RunQueueDelay } from './process-facts.js';
 import { loadArguments, parseReport } from './redis-benchmark.js';
 import { formatTable, formatVerdict, isMet } from './report.js';
+import { SlowSync } from './slow-sync.js';
 import { geometricMean, median, percentile } from './statistics.js';
 import { SUITE } from './suite.js';
 
@@ -159,5 +161,33 @@ describe('reports', () => {
     expect(isMet({ ...verdict, kind: 'at most' })).toBe(false);
     expect(isMet({ ...verdict, value: NaN })).toBe(false);
     expect(formatVerdict({ ...verdict, value: 1, aim: 2 })).toBe('MISSED    1.00  (at least 1.15, aim 2.00)  x');
+  });
+});
+
+describe('a slow disk', () => {
+  const program = `
+    const { closeSync, fdatasyncSync, fsyncSync, openSync, unlinkSync } = require('node:fs');
+    const file = require('node:path').join(require('node:os').tmpdir(), 'sherd-slow-sync-' + process.pid);
+    const fd = openSync(file, 'w');
+    unlinkSync(file);
+    const took = [fsyncSync, fdatasyncSync].map((sync) => {
+      const startedAt = performance.now();
+      sync(fd);
+      return performance.now() - startedAt;
+    });
+    closeSync(fd);
+    process.stdout.write(JSON.stringify(took));`;
+
+  it('makes both kinds of sync take longer, and does nothing for a delay of 0', () => {
+    const slowSync = new SlowSync();
+    try {
+      expect(slowSync.env(0)).toEqual({});
+      const env = { ...process.env, ...slowSync.env(150.5) };
+      const took = JSON.parse(execFileSync(process.execPath, ['-e', program], { env, encoding: 'utf8' })) as number[];
+      expect(took).toHaveLength(2);
+      for (const timeMs of took) expect(timeMs).toBeGreaterThanOrEqual(150);
+    } finally {
+      slowSync.close();
+    }
   });
 });

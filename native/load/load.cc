@@ -20,6 +20,8 @@ namespace {
 
 /// A server that says nothing for so long will not say anything any more.
 constexpr int kSilenceMsMax = 10'000;
+/// More than any socket holds.
+constexpr size_t kDiscardBytesMax = 1 << 30;
 constexpr uint32_t kConnectionsMax = 10'000;
 constexpr uint32_t kDepthMax = 1'000;
 constexpr std::string_view kPong = "+PONG\r\n";
@@ -162,8 +164,12 @@ void Connection::Send(std::string_view bytes) const {
   }
 }
 
-size_t Connection::Receive(char* buffer, size_t size) const {
-  const ssize_t received = recv(fd_, buffer, size, MSG_DONTWAIT);
+size_t Connection::Receive(char* buffer, size_t size) const { return ReceiveNow(buffer, size, 0); }
+
+size_t Connection::Discard() const { return ReceiveNow(nullptr, kDiscardBytesMax, MSG_TRUNC); }
+
+size_t Connection::ReceiveNow(char* buffer, size_t size, int flags) const {
+  const ssize_t received = recv(fd_, buffer, size, MSG_DONTWAIT | flags);
   if (received > 0) return static_cast<size_t>(received);
   if (received == 0) Fail("the server closed a connection");
   if (errno != EAGAIN && errno != EINTR) Fail("cannot receive", std::strerror(errno));
@@ -280,6 +286,8 @@ int main(int argc, char** argv) {
     RunGet(settings);
   } else if (settings.scenario == "ops") {
     RunOps(settings);
+  } else if (settings.scenario == "fill") {
+    RunFill(settings);
   } else {
     Fail("no such scenario", settings.scenario);
   }

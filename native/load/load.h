@@ -62,6 +62,12 @@ class Connection {
   /// Reads what is there without waiting, at most `size` bytes; 0 when there is nothing.
   size_t Receive(char* buffer, size_t size) const;
 
+  /// As Receive, but drops everything that is there and gives back how much it was.
+  size_t Discard() const;
+
+  /// As Receive, but waits for at least one byte.
+  size_t ReceiveSome(char* buffer, size_t size) const;
+
   /// Waits for exactly this reply.
   void Expect(std::string_view reply) const;
 
@@ -69,8 +75,7 @@ class Connection {
   std::string Call(std::initializer_list<std::string_view> words) const;
 
  private:
-  /// As Receive, but waits for at least one byte.
-  size_t ReceiveSome(char* buffer, size_t size) const;
+  size_t ReceiveNow(char* buffer, size_t size, int flags) const;
 
   int fd_;
 };
@@ -152,5 +157,7 @@ void RunExec(const Settings& settings);
 void RunGet(const Settings& settings);
 /// Plain SETs or GETs of random keys; counts and times them.
 void RunOps(const Settings& settings);
+/// A dataset of all types; counts commands.
+void RunFill(const Settings& settings);
 
 }  // namespace sherd::load

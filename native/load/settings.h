@@ -5,6 +5,7 @@
 //   sherd_load exec     --connections 50 --depth 16 --keys tags|one-tag|any
 //   sherd_load get      --connections 8 --depth 16 --tracking on|off --writes 1000
 //   sherd_load ops      --verb set|get --connections 50 --depth 1 --range 100000 --payload 100
+//   sherd_load fill     --range 4000000 --payload 100
 //   all: --port N --pid N (of the server) --seconds S --seed N
 #pragma once
 
