@@ -8,15 +8,16 @@
 import { randomInt } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { layoutOptions } from '../differential/layout.js';
+import { startRedis, startSherd, type RunningServer } from '../support/oracle.js';
 import { COMMANDS } from '../differential/grammar.js';
-import { startRedis, startSherd } from '../support/oracle.js';
 import { ACCEPTED_ROWS } from './accepted.js';
 import { runCampaign, type CampaignResult } from './campaign.js';
 import { inNewerOrder, isSameReply, namesOf, normalise, sortFreeRuns, type Names } from './compare.js';
 import { startDoctored, type Doctor } from './doctor.js';
 import { EXISTING, FAMILY_NAMES, makeScript } from './families.js';
-import { commandsOf, compareTimes } from './driver.js';
-import type { Step } from './script.js';
+import { commandsOf, compareTimes, Driver } from './driver.js';
+import { Expiry } from './expiry.js';
+import { send, type Line, type Step } from './script.js';
 import type { Lead } from './side.js';
 import { takeFrame } from './wire.js';
 
@@ -176,6 +177,68 @@ describe('the tester', () => {
       differencesMax: 1,
     });
     expect(result.differences[0]?.text).toContain('SWAPDB');
+  });
+});
+
+describe('what a NOLOOP client is told of keys that it finds expired', () => {
+  const invalidation = (name: string): Buffer => latin1(`>2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\n${name}\r\n`);
+  const nameOf = (frame: Buffer): string | undefined => /invalidate\r\n\*1\r\n\$1\r\n(.)/.exec(frame.toString('latin1'))?.[1];
+  const later = (connection: number, ...lines: Line[]): Step => ({ ...send(connection, ...lines), beforeMs: 50 });
+  const begin = send(0, ['CLIENT', 'TRACKING', 'ON', 'NOLOOP']);
+  const mortal = send(0, ['SET', 'a', 'v', 'PX', '30'], ['GET', 'a']);
+
+  const run = async (steps: Step[], startSubject: () => Promise<RunningServer>): Promise<[string | undefined, number]> => {
+    const driver = new Driver({ startOracle: () => startRedis(), startSubject, patienceMs: 500 });
+    try {
+      const { difference } = await driver.run({ family: 'tracking', seed: 0, resp: [3, 3], options: {}, steps });
+      return [difference?.kind, driver.acceptedUses.get('invalidation-of-what-had-expired') ?? 0];
+    } finally {
+      await driver.stop();
+    }
+  };
+
+  it.each(['1x1', '8x2', '8x2o'])('is accepted from us, %s, and the script goes on', { timeout: TIMEOUT_MS }, async (layout) => {
+    const steps = [begin, mortal, later(0, ['GET', 'a']), mortal, later(0, ['MULTI'], ['TYPE', 'a'], ['EXEC'])];
+    expect(await run(steps, () => startSherd(layoutOptions(layout)))).toEqual([undefined, 2]);
+  });
+
+  // Behind the null that GET answers for the key that has expired, and behind w, comes something that is wrong.
+  const live = send(0, ['SET', 'b', 'v', 'PX', '60000'], ['GET', 'b']);
+  const cases: [what: string, steps: Step[], behindNull: Buffer[], behindW: Buffer[], kind: string | undefined, uses: number][] = [
+    ['the key', [begin, mortal, later(0, ['GET', 'a'])], [invalidation('a')], [], undefined, 1],
+    ['the key twice', [begin, mortal, later(0, ['GET', 'a'])], [invalidation('a'), invalidation('a')], [], 'frame', 2],
+    ['another key', [begin, mortal, live, later(0, ['GET', 'a'])], [invalidation('b')], [], 'frame', 0],
+    ['a key that lives', [begin, live, later(0, ['GETSET', 'b', 'w']), send(0, ['GET', 'b'])], [], [invalidation('b')], 'frame', 0],
+    ['the key without NOLOOP', [send(0, ['CLIENT', 'TRACKING', 'ON']), mortal, later(0, ['GET', 'a'])], [invalidation('a')], [],
+      'frame', 0],
+    ['the key, alive again', [begin, mortal, later(0, ['SET', 'a', 'w']), later(0, ['GET', 'a'])], [], [invalidation('a')],
+      'frame', 0],
+  ];
+  it.each(cases)('is accepted for no more than that: %s', { timeout: TIMEOUT_MS }, async (_, steps, behindNull, behindW, kind, uses) => {
+    const doctor: Doctor = (frame, { index }) => {
+      const text = frame.toString('latin1');
+      return index === 0 ? [frame] : [frame, ...(text === '_\r\n' ? behindNull : text === '$1\r\nw\r\n' ? behindW : [])];
+    };
+    expect(await run(steps, () => startDoctored(doctor))).toEqual([kind, uses]);
+  });
+
+  it('does not hide that one of a key that lives is missing', { timeout: TIMEOUT_MS }, async () => {
+    const doctor: Doctor = (frame) => (nameOf(frame) === 'b' ? [] : [frame]);
+    const steps = [begin, mortal, live, later(1, ['GET', 'a'], ['SET', 'b', 'w'])];
+    expect(await run(steps, () => startDoctored(doctor))).toEqual(['frame', 0]);
+  });
+
+  it('concerns keys whose time is over when they are named again', () => {
+    const expiry = new Expiry();
+    expiry.note([['SET', 'a', 'v', 'px', '30'], ['GET', 'a'], ['PEXPIRE', 'b', '10'], ['SET', 'c', 'v']], 100);
+    const named = (nowMs: number, ...line: string[]): string[] => [...expiry.namedIn([line], nowMs)];
+    expect([named(129, 'GET', 'a'), named(130, 'GET', 'a'), named(130, 'MGET', 'c', 'b', 'a')]).toEqual([[], ['a'], ['a', 'b']]);
+    expiry.note([['APPEND', 'b', 'x']], 105);
+    expect(named(200, 'MGET', 'a', 'b')).toEqual(['a']);
+    expiry.note([['TYPE', 'a']], 200);
+    expect(named(200, 'GET', 'a')).toEqual([]);
+    expiry.note([['SET', 'a', 'v', 'PX', '5'], ['FLUSHALL']], 200);
+    expect(named(300, 'GET', 'a')).toEqual([]);
   });
 });
 

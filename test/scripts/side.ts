@@ -187,6 +187,12 @@ export class Side {
     });
   }
 
+  /** How many keys the server has found expired so far. The token is for MONITOR, see Wire. */
+  async expiredCount(token: string): Promise<number> {
+    const reply = await (await this.control()).send('INFO', 'stats', token);
+    return Number(/\bexpired_keys:(\d+)/.exec(reply.text)?.[1]);
+  }
+
   /** Asks twice, as the header says, then lets node read what lies in the sockets. */
   private async quiet(bytes = 0): Promise<State[]> {
     const rounds = QUIET_ROUNDS + Math.ceil(bytes / SOCKET_READ_BYTES);
