@@ -205,6 +205,14 @@ export const ACCEPTED_ROWS: readonly AcceptedRow[] = [
       causeLines.some((line) => lineName(line) === 'xread' && line.some((word) => bytesOf(word).toString('latin1') === '+')),
   },
   {
+    id: 'queued-with-a-newer-arity',
+    kind: 'redis-7.2',
+    reason: 'ZRANK and ZREVRANK take WITHSCORE, so a fourth word is queued and refused by EXEC; the oracle refuses it at once',
+    ends: true,
+    matches: ({ isSender, oracle, subject }) =>
+      isSender && /^-ERR wrong number of arguments for 'zrev?rank' command/.test(oracle ?? '') && subject === '+QUEUED\r\n',
+  },
+  {
     id: 'events-shown-behind-all',
     kind: 'sherd',
     reason: 'CONFIG GET notify-keyspace-events shows the n behind an A',
