@@ -108,6 +108,7 @@ export class Driver {
       return done(await this.compareData(stepIndex - 1));
     } catch (error) {
       if (!isServersDoing(error)) throw error;
+      for (const side of [this.oracle, this.subject]) side.renewControl();
       const [oracle, subject] = [await this.oracle.epitaph(), await this.subject.epitaph()];
       const why = (error as Error).message;
       return done({ kind: 'ended', stepIndex, connection: -1, oracle: `${why}${oracle}`, subject: `${why}${subject}`,

@@ -89,6 +89,12 @@ export class Side {
     return this.controlClient;
   }
 
+  /** Asks on a new control connection from now on: on the old one a late answer may still come, and answer something else. */
+  renewControl(): void {
+    this.controlClient?.close();
+    this.controlClient = undefined;
+  }
+
   private get port(): number {
     if (this.server === undefined) throw new Error('the server has not been started');
     return this.server.port;
