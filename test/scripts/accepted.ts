@@ -212,8 +212,8 @@ export const ACCEPTED_ROWS: readonly AcceptedRow[] = [
       'client is subscribed is asked first; the oracle refuses it at once',
     ends: true,
     matches: ({ isSender, oracle, subject }) =>
-      isSender && /^-ERR wrong number of arguments for 'zrev?rank' command/.test(oracle ?? '') &&
-      /^(\+QUEUED\r\n|-ERR Can't execute 'zrev?rank': only )/.test(subject ?? ''),
+      isSender && /^-ERR wrong number of arguments for 'z(rev)?rank' command/.test(oracle ?? '') &&
+      /^(\+QUEUED\r\n|-ERR Can't execute 'z(rev)?rank': only )/.test(subject ?? ''),
   },
   {
     id: 'events-shown-behind-all',

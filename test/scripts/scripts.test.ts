@@ -10,7 +10,7 @@ import { describe, expect, it } from 'vitest';
 import { layoutOptions } from '../differential/layout.js';
 import { startRedis, startSherd, type RunningServer } from '../support/oracle.js';
 import { COMMANDS } from '../differential/grammar.js';
-import { ACCEPTED_ROWS } from './accepted.js';
+import { ACCEPTED_ROWS, findRow, type ScriptDifference } from './accepted.js';
 import { runCampaign, type CampaignResult } from './campaign.js';
 import { inNewerOrder, isSameReply, namesOf, normalise, sortFreeRuns, type Names } from './compare.js';
 import { startDoctored, type Doctor } from './doctor.js';
@@ -270,6 +270,34 @@ describe('scripts', () => {
   it('give each accepted difference an id of its own and a reason', () => {
     expect(new Set(ACCEPTED_ROWS.map((row) => row.id)).size).toBe(ACCEPTED_ROWS.length);
     for (const row of ACCEPTED_ROWS) expect(row.reason.length, row.id).toBeGreaterThan(20);
+  });
+});
+
+describe('rows of accepted differences', () => {
+  const none: ScriptDifference = {
+    kind: 'frame', connection: 0, isSender: true, pending: [], resp: 2, causes: new Set(), oracle: '+OK\r\n', subject: '+OK\r\n',
+    causeLines: [], expired: new Set(), trackingWords: new Set(), isReorderedTarget: false,
+  };
+  const arity = (name: string): string => `-ERR wrong number of arguments for '${name}' command\r\n`;
+  const told = (name: string): string => `>2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\n${name}\r\n`;
+  const missed = '*3\r\n$7\r\nmessage\r\n$22\r\n__keyevent@0__:keymiss\r\n$1\r\na\r\n';
+  const plus: Line[] = [['XREAD', 'STREAMS', 'a', '+']];
+  it.each<[string | undefined, Partial<ScriptDifference>]>([
+    ['newer-arity', { oracle: arity('zrank'), subject: '+QUEUED\r\n' }],
+    ['newer-arity', { oracle: arity('zrevrank'), subject: "-ERR Can't execute 'zrevrank': only PING …\r\n" }],
+    [undefined, { oracle: arity('zscore'), subject: '+QUEUED\r\n' }],
+    [undefined, { oracle: arity('zrank'), subject: '*0\r\n' }],
+    ['key-miss-of-the-last-entry', { isSender: false, causeLines: plus, subject: missed }],
+    [undefined, { isSender: false, causeLines: [['XREAD', 'STREAMS', 'a', '$']], subject: missed }],
+    ['order-between-trackers', { isSender: false, isReorderedTarget: true, oracle: told('a'), subject: told('b') }],
+    [undefined, { isSender: false, oracle: told('a'), subject: told('b') }],
+    ['invalidation-of-what-had-expired', { subject: told('a'), expired: new Set(['a']), trackingWords: new Set(['noloop']) }],
+    [undefined, { subject: told('b'), expired: new Set(['a']), trackingWords: new Set(['noloop']) }],
+    [undefined, { isSender: false, subject: told('a'), expired: new Set(['a']), trackingWords: new Set(['noloop']) }],
+    // A frame too many is only for rows that are about one.
+    [undefined, { oracle: undefined, subject: missed, causeLines: plus }],
+  ])('explain %s: %j', (id, difference) => {
+    expect(findRow({ ...none, ...difference }, false)?.id).toBe(id);
   });
 });
 
