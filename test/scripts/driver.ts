@@ -147,9 +147,9 @@ export class Driver {
     const sender = this.subject.wires[step.connection];
     const subjectMs = sender === undefined || sender.frames.length === 0 ? 0 : sender.firstFrameAtMs - beganAtMs;
     this.states = lead.states;
-    this.expiry.note(step.lines, performance.now());
     const counts = named.size > 0 ? await this.expiredCounts(token) : [];
     const hasExpired = counts.length > 0 && counts.every((count, at) => count > (countsBefore[at] as number));
+    this.expiry.note(step.lines, performance.now(), hasExpired);
     this.expired = hasExpired ? named : new Set();
     this.extras.clear();
     const outcome =

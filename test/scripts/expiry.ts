@@ -1,6 +1,6 @@
 /**
  * Which keys of a script have expired, told from its own words: SET … PX and PEXPIRE give a key a time, and whatever names
- * the key later, or empties a database, ends what is known of it. Scripts let keys expire only where they say so
+ * the key before that, or empties a database, ends what is known of it. Scripts let keys expire only where they say so
  * (Step.beforeMs), and servers expire them only when they are looked at (side.ts), so little needs to be known: a key is
  * listed as expired only when a later command names it first behind its time.
  *
@@ -32,8 +32,11 @@ export class Expiry {
     return new Set([...this.endsAtMs].filter(([key, endsAtMs]) => endsAtMs <= nowMs && words.has(key)).map(([key]) => key));
   }
 
-  /** Takes in a step's lines once they have been executed, which may have been as late as now. */
-  note(lines: readonly Line[], nowMs: number): void {
+  /**
+   * Takes in a step's lines once they have been executed, which may have been as late as now. A key whose time is over stays
+   * listed while the servers have not found it: a command may have been refused before it looked.
+   */
+  note(lines: readonly Line[], nowMs: number, haveFound: boolean): void {
     for (const line of lines) {
       if (EMPTYING.has(lineName(line))) this.endsAtMs.clear();
       const isAbout = lifeOf(line);
@@ -41,7 +44,8 @@ export class Expiry {
       const isRead = ['get', 'type', 'ttl', 'exists'].includes(lineName(line));
       for (const word of line.slice(1)) {
         const endsAtMs = this.endsAtMs.get(textOf(word));
-        if (endsAtMs !== undefined && (!isRead || endsAtMs <= nowMs)) this.endsAtMs.delete(textOf(word));
+        if (endsAtMs === undefined) continue;
+        if (endsAtMs <= nowMs ? haveFound : !isRead) this.endsAtMs.delete(textOf(word));
       }
       if (isAbout !== undefined) this.endsAtMs.set(isAbout.key, nowMs + isAbout.lifeMs);
     }

@@ -206,6 +206,8 @@ describe('what a NOLOOP client is told of keys that it finds expired', () => {
   const live = send(0, ['SET', 'b', 'v', 'PX', '60000'], ['GET', 'b']);
   const cases: [what: string, steps: Step[], behindNull: Buffer[], behindW: Buffer[], kind: string | undefined, uses: number][] = [
     ['the key', [begin, mortal, later(0, ['GET', 'a'])], [invalidation('a')], [], undefined, 1],
+    ['the key, behind a command that did not look', [begin, mortal, later(1, ['GET', 'a', 'a']), send(0, ['GET', 'a'])],
+      [invalidation('a')], [], undefined, 1],
     ['the key twice', [begin, mortal, later(0, ['GET', 'a'])], [invalidation('a'), invalidation('a')], [], 'frame', 2],
     ['another key', [begin, mortal, live, later(0, ['GET', 'a'])], [invalidation('b')], [], 'frame', 0],
     ['a key that lives', [begin, live, later(0, ['GETSET', 'b', 'w']), send(0, ['GET', 'b'])], [], [invalidation('b')], 'frame', 0],
@@ -230,14 +232,16 @@ describe('what a NOLOOP client is told of keys that it finds expired', () => {
 
   it('concerns keys whose time is over when they are named again', () => {
     const expiry = new Expiry();
-    expiry.note([['SET', 'a', 'v', 'px', '30'], ['GET', 'a'], ['PEXPIRE', 'b', '10'], ['SET', 'c', 'v']], 100);
+    expiry.note([['SET', 'a', 'v', 'px', '30'], ['GET', 'a'], ['PEXPIRE', 'b', '10'], ['SET', 'c', 'v']], 100, false);
     const named = (nowMs: number, ...line: string[]): string[] => [...expiry.namedIn([line], nowMs)];
     expect([named(129, 'GET', 'a'), named(130, 'GET', 'a'), named(130, 'MGET', 'c', 'b', 'a')]).toEqual([[], ['a'], ['a', 'b']]);
-    expiry.note([['APPEND', 'b', 'x']], 105);
+    expiry.note([['APPEND', 'b', 'x']], 105, false);
     expect(named(200, 'MGET', 'a', 'b')).toEqual(['a']);
-    expiry.note([['TYPE', 'a']], 200);
+    expiry.note([['TYPE', 'a']], 200, false);
+    expect(named(200, 'GET', 'a')).toEqual(['a']);
+    expiry.note([['TYPE', 'a']], 200, true);
     expect(named(200, 'GET', 'a')).toEqual([]);
-    expiry.note([['SET', 'a', 'v', 'PX', '5'], ['FLUSHALL']], 200);
+    expiry.note([['SET', 'a', 'v', 'PX', '5'], ['FLUSHALL']], 200, false);
     expect(named(300, 'GET', 'a')).toEqual([]);
   });
 });
