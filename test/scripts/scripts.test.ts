@@ -246,6 +246,33 @@ describe('what a NOLOOP client is told of keys that it finds expired', () => {
   });
 });
 
+describe('a watched key that has expired', () => {
+  const set = send(0, ['SET', 'c', 'v', 'PX', '30']);
+  const watch = send(0, ['WATCH', 'c']);
+  const late = { ...watch, beforeMs: 50 };
+  const exec = send(0, ['MULTI'], ['PING'], ['EXEC']);
+  const swap = send(1, ['SWAPDB', '0', '1']);
+  const flush = send(1, ['FLUSHALL']);
+  const cases: [what: string, steps: Step[]][] = [
+    ['before WATCH, swapped away', [set, late, swap, exec]],
+    ['before WATCH, swapped away and back', [set, late, swap, swap, exec]],
+    ['before WATCH, for one that lives', [send(0, ['SELECT', '1'], ['SET', 'c', 'w'], ['SELECT', '0']), set, late, swap, exec]],
+    ['before WATCH, flushed', [set, late, flush, exec]],
+    ['after WATCH, swapped away', [set, watch, { ...swap, beforeMs: 50 }, exec]],
+    ['after WATCH, flushed', [set, watch, { ...flush, beforeMs: 50 }, exec]],
+    ['swapped in where there was none', [set, send(0, ['SELECT', '1'], ['WATCH', 'c']), { ...swap, beforeMs: 50 }, exec]],
+  ];
+  it.each(cases)('has changed, or not, as for redis-server: %s', { timeout: TIMEOUT_MS }, async (_, steps) => {
+    const driver = new Driver({ startOracle: () => startRedis(), startSubject: () => startSherd(layoutOptions('8x2')) });
+    try {
+      const { difference } = await driver.run({ family: 'transactions', seed: 0, resp: [2, 2], options: {}, steps });
+      expect(difference).toBeUndefined();
+    } finally {
+      await driver.stop();
+    }
+  });
+});
+
 describe('scripts', () => {
   it.each(FAMILY_NAMES)('are a function of their seed: %s', (family) => {
     expect(JSON.stringify(makeScript(family, SEED))).toBe(JSON.stringify(makeScript(family, SEED)));
