@@ -3,6 +3,7 @@
 
 #include <climits>
 #include <cmath>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/numbers.h"
@@ -141,15 +142,14 @@ void MarkWatchers(Keyspace& space, int db, const Key& key, KeyInterest* interest
   }
 }
 
-/// All keys of a database come or go at once. `is_changed(key)`: whether this one does.
+/// All keys of a database come or go at once. `is_changed(key, watched)`: whether this one does for this watcher.
 template <class IsChanged>
 void SignalDatabase(Engine& engine, ShardId shard, int db, IsChanged&& is_changed) {
   engine.keyspace(shard).interests(db).ForEach([&](std::string_view name, KeyInterest& interest) {
     const Key key = engine.MakeKey(name);
     MarkReady(db, key, &interest);
-    if (interest.watchers.empty() || !is_changed(key)) return;
     for (WatchedKey* watched = interest.watchers.first(); watched != nullptr; watched = watched->next) {
-      watched->set->is_dirty.store(true, std::memory_order_relaxed);
+      if (is_changed(key, watched)) watched->set->is_dirty.store(true, std::memory_order_relaxed);
     }
   });
 }
@@ -184,9 +184,9 @@ void CommandContext::SignalFlushed(int db_index) {
     if (!space.has_interests()) continue;
     for (int db = 0; db < engine.database_count(); db++) {
       if (db_index != -1 && db != db_index) continue;
-      SignalDatabase(engine, static_cast<ShardId>(shard), db, [&](const Key& key) {
-        const Handle handle = space.Find(db, key);
-        return handle && !space.IsExpired(*handle.entry(), now_ms);
+      SignalDatabase(engine, static_cast<ShardId>(shard), db, [&](const Key& key, WatchedKey* watched) {
+        // A key that expired since it was watched has changed, found or not.
+        return !std::exchange(watched->was_expired, false) && space.Find(db, key);
       });
     }
   }
@@ -196,9 +196,20 @@ void CommandContext::SignalSwapped(int a, int b) {
   for (int shard = 0; shard < engine.shard_count(); shard++) {
     Keyspace& space = engine.keyspace(static_cast<ShardId>(shard));
     if (!space.has_interests()) continue;
-    const auto exists = [&](const Key& key) { return space.Find(a, key) || space.Find(b, key); };
-    SignalDatabase(engine, static_cast<ShardId>(shard), a, exists);
-    SignalDatabase(engine, static_cast<ShardId>(shard), b, exists);
+    // They have been swapped: what a key of one was lies in the other. As in Redis, a key that had expired when it was
+    // watched and is gone or expired now has not changed, nor has one that was not there and is an expired one now.
+    const auto swapped = [&](int db, int other) {
+      SignalDatabase(engine, static_cast<ShardId>(shard), db, [&](const Key& key, WatchedKey* watched) {
+        const bool had_key = static_cast<bool>(space.Find(other, key));
+        const Handle present = space.Find(db, key);
+        if (!present) return !std::exchange(watched->was_expired, false) && had_key;
+        if ((had_key && !watched->was_expired) || !space.IsExpired(*present.entry(), now_ms)) return true;
+        watched->was_expired = true;
+        return false;
+      });
+    };
+    swapped(a, b);
+    swapped(b, a);
   }
 }
 

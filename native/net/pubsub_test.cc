@@ -1,7 +1,5 @@
 // Messages to many subscribers over real sockets: their outputs refer to bytes that are written once a turn
 // (net/turn_log.h), and who reads late must get the same bytes as who reads at once.
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <memory>
@@ -10,43 +8,15 @@
 
 #include "base/random.h"
 #include "net/test_rig.h"
+#include "test/loopback_socket.h"
 #include "test/test.h"
 
 namespace sherd {
 namespace {
 
 using test::Line;
+using test::LoopbackSocket;
 using test::ServerRig;
-
-class Socket {
- public:
-  /// `receive_bytes`: of the kernel's buffer; 0 for the usual.
-  Socket(int port, int receive_bytes) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    if (receive_bytes > 0) setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<uint16_t>(port));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    CHECK(connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-  }
-  ~Socket() { close(fd_); }
-  Socket(const Socket&) = delete;
-  Socket& operator=(const Socket&) = delete;
-
-  void Send(std::string_view bytes) { CHECK(send(fd_, bytes.data(), bytes.size(), 0) == ssize_t(bytes.size())); }
-  /// Appends what has come, at most about `max` bytes. False: nothing was there.
-  bool Read(size_t max) {
-    char buffer[16 * 1024];
-    const ssize_t got = recv(fd_, buffer, max < sizeof buffer ? max : sizeof buffer, MSG_DONTWAIT);
-    if (got > 0) input.append(buffer, static_cast<size_t>(got));
-    return got > 0;
-  }
-
-  std::string input;
-
- private:
-  const int fd_;
-};
 
 std::string Bulk(std::string_view text) {
   return "$" + std::to_string(text.size()) + "\r\n" + std::string(text) + "\r\n";
@@ -59,21 +29,21 @@ TEST(subscribers_that_read_late_get_every_byte) {
   const net::Server::ListenResult listening = rig.server().ListenTcp("127.0.0.1", 0, 64);
   ASSERT_EQ(listening.error, 0);
   constexpr size_t kSubscribers = 12;
-  std::vector<std::unique_ptr<Socket>> subscribers;
+  std::vector<std::unique_ptr<LoopbackSocket>> subscribers;
+  std::vector<std::string> inputs(kSubscribers);
   std::vector<std::string> expected(kSubscribers);
   const auto is_resp3 = [](size_t i) { return i % 3 == 0; };
   const auto has_pattern = [](size_t i) { return i < 2; };
   for (size_t i = 0; i < kSubscribers; i++) {
-    subscribers.push_back(std::make_unique<Socket>(listening.port, i % 4 == 3 ? 0 : 4096));
+    subscribers.push_back(std::make_unique<LoopbackSocket>(listening.port, i % 4 == 3 ? 0 : 4096));
     if (is_resp3(i)) subscribers[i]->Send(Line({"HELLO", "3"}));
     subscribers[i]->Send(Line({"SUBSCRIBE", "news"}));
     if (has_pattern(i)) subscribers[i]->Send(Line({"PSUBSCRIBE", "n*"}));
     for (int turn = 0; turn < 5; turn++) rig.Pump();
-    while (subscribers[i]->Read(SIZE_MAX)) {
-    }
-    subscribers[i]->input.clear();
+    while (subscribers[i]->Receive(&inputs[i]) > 0) inputs[i].clear();
   }
-  Socket publisher(listening.port, 0);
+  LoopbackSocket publisher(listening.port);
+  std::string replies;
   Random random(test::Seed());
   for (int turn = 0; turn < 400; turn++) {
     for (uint64_t left = random.Below(6); left > 0; left--) {
@@ -87,23 +57,23 @@ TEST(subscribers_that_read_late_get_every_byte) {
       }
     }
     rig.Pump();
-    publisher.Read(SIZE_MAX);
+    publisher.Receive(&replies);
     for (size_t i = 0; i < kSubscribers; i++) {
-      if (i % 4 == 0 || (i % 4 == 1 && random.OneIn(10))) subscribers[i]->Read(random.Below(20'000));
+      if (i % 4 == 0 || (i % 4 == 1 && random.OneIn(10))) subscribers[i]->Receive(&inputs[i], random.Below(20'000));
     }
   }
   // To the end: a turn for the server between any two reads.
   for (int idle = 0; idle < 50; idle++) {
     rig.Pump();
-    publisher.Read(SIZE_MAX);
-    for (const auto& subscriber : subscribers) {
-      if (subscriber->Read(SIZE_MAX)) idle = 0;
+    publisher.Receive(&replies);
+    for (size_t i = 0; i < kSubscribers; i++) {
+      if (subscribers[i]->Receive(&inputs[i]) > 0) idle = 0;
     }
     if (idle > 10) usleep(1000);
   }
   for (size_t i = 0; i < kSubscribers; i++) {
-    EXPECT_EQ(subscribers[i]->input.size(), expected[i].size());
-    EXPECT_TRUE(subscribers[i]->input == expected[i]);
+    EXPECT_EQ(inputs[i].size(), expected[i].size());
+    EXPECT_TRUE(inputs[i] == expected[i]);
   }
 }
 

@@ -19,6 +19,7 @@
 #include "persistence/snapshot.h"
 #include "persistence/value_reader.h"
 #include "persistence/value_writer.h"
+#include "test/files.h"
 #include "test/test.h"
 
 namespace sherd {
@@ -31,6 +32,7 @@ using persistence::Snapshot;
 using persistence::SnapshotFormat;
 using persistence::SnapshotOptions;
 using persistence::SnapshotOutcome;
+using test::ReadWhole;
 using test::TestServer;
 
 constexpr int kDatabases = 3;
@@ -40,16 +42,6 @@ constexpr int kShards = 4;
 std::string TempPath() {
   const char* folder = std::getenv("TMPDIR");
   return std::string(folder == nullptr ? "/tmp" : folder) + "/sherd-snapshot-test-" + std::to_string(getpid());
-}
-
-std::string ReadWhole(const std::string& path) {
-  std::string bytes;
-  FILE* file = std::fopen(path.c_str(), "rb");
-  CHECK(file != nullptr);
-  char buffer[65536];
-  for (size_t size; (size = std::fread(buffer, 1, sizeof buffer, file)) > 0;) bytes.append(buffer, size);
-  std::fclose(file);
-  return bytes;
 }
 
 // ---- What there is ----

@@ -7,18 +7,15 @@
 // listener is driven from the same thread.
 #include "net/worker.h"
 
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 
 #include "base/clock.h"
 #include "base/random.h"
 #include "net/test_rig.h"
+#include "test/loopback_socket.h"
 #include "test/test.h"
 
 namespace sherd {
@@ -295,37 +292,23 @@ TEST(worker_serves_nothing_that_arrives_after_quit_or_a_protocol_error) {
 
 // ---- Sockets ----
 
-/// A blocking peer on the loopback; every wait drives the rig's workers.
+/// A peer on the loopback; every wait drives the rig's workers.
 class SocketClient {
  public:
-  SocketClient(ServerRig& rig, int port, int receive_bytes = 0) : rig_(rig) {
-    fd_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CHECK(fd_ >= 0);
-    // A small window, so that a slow reader's replies pile up on the server's side.
-    if (receive_bytes > 0)
-      setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<uint16_t>(port));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    CHECK(connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-    fcntl(fd_, F_SETFL, O_NONBLOCK);
+  SocketClient(ServerRig& rig, int port, int receive_bytes = 0) : rig_(rig), socket_(port, receive_bytes) {
     for (int i = 0; i < 5; i++) rig_.Pump();
   }
-  ~SocketClient() { close(fd_); }
-  SocketClient(const SocketClient&) = delete;
-  SocketClient& operator=(const SocketClient&) = delete;
 
   /// Sends all of it, as far as the server takes it.
   void Send(std::string_view bytes) {
     for (int idle = 0; !bytes.empty() && idle < kIdleTurnsMax;) {
-      const ssize_t sent = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      const ssize_t sent = send(socket_.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
       if (sent > 0) bytes.remove_prefix(static_cast<size_t>(sent));
       if (sent < 0 && errno != EAGAIN) break;  // closed by the server
       idle = sent > 0 ? 0 : idle + 1;
       rig_.Pump();
       // The kernel may take its time to open a window again.
-      pollfd waits = {fd_, POLLOUT, 0};
+      pollfd waits = {socket_.fd(), POLLOUT, 0};
       if (idle > 10) poll(&waits, 1, 1);
     }
     EXPECT_TRUE(bytes.empty() || errno != EAGAIN);
@@ -360,26 +343,22 @@ class SocketClient {
   static constexpr int kIdleTurnsMax = 1000;
 
   bool Receive(std::string* bytes) {
-    char buffer[65536];
     for (int idle = 0; idle < kIdleTurnsMax; idle++) {
       rig_.Pump();
-      const ssize_t got = recv(fd_, buffer, sizeof buffer, 0);
-      if (got > 0) {
-        bytes->append(buffer, static_cast<size_t>(got));
-        return true;
-      }
+      const ssize_t got = socket_.Receive(bytes);
+      if (got > 0) return true;
       if (got == 0 || errno != EAGAIN) {
         is_ended_ = true;
         return false;
       }
-      pollfd waits = {fd_, POLLIN, 0};
+      pollfd waits = {socket_.fd(), POLLIN, 0};
       poll(&waits, 1, 1);
     }
     return false;
   }
 
   ServerRig& rig_;
-  int fd_ = -1;
+  test::LoopbackSocket socket_;
   bool is_ended_ = false;
 };
 

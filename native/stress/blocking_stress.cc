@@ -16,10 +16,7 @@
 // stream's entries in order and to the last one, so no wake-up is lost; nobody waits longer than a lost
 // wake-up takes to be called one; at the end no key has anybody waiting, the gate is open, no client is
 // counted as blocked, leases are free and structures valid.
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -33,6 +30,7 @@
 
 #include "net/test_rig.h"
 #include "stress/stress.h"
+#include "test/loopback_socket.h"
 
 namespace sherd::stress {
 namespace {
@@ -49,26 +47,9 @@ constexpr uint64_t kEach = 3;  // actors of each kind
 
 class Client {
  public:
-  explicit Client(int port) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<uint16_t>(port));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    CHECK(connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-    const int one = 1;
-    setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  }
-  ~Client() { close(fd_); }
-  Client(const Client&) = delete;
-  Client& operator=(const Client&) = delete;
+  explicit Client(int port) : socket_(port) {}
 
-  void Send(std::string_view bytes) {
-    while (!bytes.empty()) {
-      const ssize_t sent = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-      CHECK(sent > 0);
-      bytes.remove_prefix(static_cast<size_t>(sent));
-    }
-  }
+  void Send(std::string_view bytes) { socket_.Send(bytes); }
   /// The next reply; empty, and a failure, when none comes.
   std::string Receive() {
     for (;;) {
@@ -79,15 +60,12 @@ class Client {
         input_.erase(0, size);
         return reply;
       }
-      pollfd wait{fd_, POLLIN, 0};
+      pollfd wait{socket_.fd(), POLLIN, 0};
       if (poll(&wait, 1, kLostAfterMs) == 0) {
         Fail("nobody wakes a client that waits");
         return "";
       }
-      char buffer[4096];
-      const ssize_t got = recv(fd_, buffer, sizeof buffer, 0);
-      CHECK(got > 0);
-      input_.append(buffer, static_cast<size_t>(got));
+      CHECK(socket_.Receive(&input_) > 0);
     }
   }
   std::string Run(const std::vector<std::string>& words) {
@@ -100,7 +78,7 @@ class Client {
   }
 
  private:
-  const int fd_;
+  test::LoopbackSocket socket_;
   std::string input_;
 };
 

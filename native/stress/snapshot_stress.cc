@@ -25,6 +25,7 @@
 #include "persistence/saver.h"
 #include "persistence/value_reader.h"
 #include "stress/stress.h"
+#include "test/files.h"
 
 namespace sherd::stress {
 
@@ -33,6 +34,7 @@ namespace {
 using persistence::RdbOpcode;
 using test::DetachedClient;
 using test::Line;
+using test::ReadWhole;
 using test::ServerRig;
 
 constexpr int kAccounts = 16;
@@ -101,16 +103,6 @@ class FileCheck {
   int64_t lengths_[kPairs][2] = {};
   uint64_t keys_ = 0;
 };
-
-std::string ReadWhole(const std::string& path) {
-  std::string bytes;
-  FILE* file = std::fopen(path.c_str(), "rb");
-  CHECK(file != nullptr);
-  char buffer[65536];
-  for (size_t size; (size = std::fread(buffer, 1, sizeof buffer, file)) > 0;) bytes.append(buffer, size);
-  std::fclose(file);
-  return bytes;
-}
 
 // ---- Clients ----
 

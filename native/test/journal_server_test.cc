@@ -2,16 +2,13 @@
 // the disk under appendfsync always, those to readers do not; and what happens when the disk fails.
 #include "persistence/journal.h"
 
-#include <arpa/inet.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
+#include <cerrno>
 #include <chrono>
 #include <thread>
 
 #include "net/test_rig.h"
 #include "persistence/journal_fake.h"
+#include "test/loopback_socket.h"
 #include "test/test.h"
 
 namespace sherd {
@@ -39,28 +36,18 @@ Journal& AddJournal(ServerRig& rig, FakeDisk& disk, AppendFsync policy) {
 /// A client with a socket, so that replies go through Worker::Flush.
 class SocketClient {
  public:
-  SocketClient(ServerRig& rig, int port) : rig_(rig) {
-    fd_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<uint16_t>(port));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    CHECK(connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-  }
-  ~SocketClient() { close(fd_); }
-  void Send(const std::string& bytes) { CHECK(write(fd_, bytes.data(), bytes.size()) == ssize_t(bytes.size())); }
+  SocketClient(ServerRig& rig, int port) : rig_(rig), socket_(port) {}
+
+  void Send(const std::string& bytes) { socket_.Send(bytes); }
   /// What has come after the workers have run for a while; returns at once when `wanted` has come.
   std::string Read(int wait_ms, std::string_view wanted = {}) {
     std::string got;
     for (int i = 0; i < wait_ms; i++) {
       rig_.Pump();
-      pollfd look{fd_, POLLIN, 0};
-      char buffer[4096];
-      while (poll(&look, 1, 0) > 0) {
-        const ssize_t count = read(fd_, buffer, sizeof buffer);
-        if (count <= 0) return got + "(closed)";
-        got.append(buffer, static_cast<size_t>(count));
+      ssize_t count;
+      while ((count = socket_.Receive(&got)) > 0) {
       }
+      if (count == 0 || errno != EAGAIN) return got + "(closed)";
       if (!wanted.empty() && got == wanted) return got;
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
@@ -73,7 +60,7 @@ class SocketClient {
 
  private:
   ServerRig& rig_;
-  int fd_;
+  test::LoopbackSocket socket_;
 };
 
 TEST(journal_replays_to_the_same_data) {

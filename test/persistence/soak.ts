@@ -13,6 +13,7 @@
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { describeResult } from '../proofs/proof.js';
+import { chosenProofs, countOption, print } from '../support/soak-options.js';
 import { LONG, PROOFS, SHORT, type PersistenceProof, type ProofRun, type Sizes } from './proofs/suite.js';
 
 const LAYOUTS_DEFAULT = 'default,8x2,8x2o';
@@ -22,29 +23,12 @@ const { values } = parseArgs({
   options: { only: text, seed: text, short: { type: 'boolean', default: false }, rounds: text, layouts: text },
 });
 
-function print(line: string): void {
-  process.stdout.write(`${line}\n`);
-}
-
-function countOption(name: string, told: string | undefined, otherwise: number): number {
-  const value = told === undefined ? otherwise : Number(told);
-  if (!(value > 0)) throw new Error(`--${name} ${String(told)} is no count`);
-  return value;
-}
-
 function chosenSizes(): Sizes {
   const sizes = { ...(values.short ? SHORT : LONG) };
   if (values.rounds === undefined) return sizes;
   const rounds = countOption('rounds', values.rounds, 1);
   const entries = Object.entries(sizes) as [string, number][];
   return Object.fromEntries(entries.map(([name, size]) => [name, name.endsWith('Ms') ? size : rounds])) as unknown as Sizes;
-}
-
-function chosenProofs(): PersistenceProof[] {
-  const wanted = values.only?.split(',') ?? [''];
-  const lost = wanted.find((begin) => !PROOFS.some((proof) => proof.name.startsWith(begin)));
-  if (lost !== undefined) throw new Error(`no proof ${lost}; there are ${PROOFS.map((proof) => proof.name).join(', ')}`);
-  return PROOFS.filter((proof) => wanted.some((begin) => proof.name.startsWith(begin)));
 }
 
 async function runProof(proof: PersistenceProof, run: ProofRun): Promise<boolean> {
@@ -62,7 +46,7 @@ async function runProof(proof: PersistenceProof, run: ProofRun): Promise<boolean
 async function main(): Promise<number> {
   const seed = values.seed === undefined ? randomInt(2 ** 31) : countOption('seed', values.seed, 1);
   const layouts = (values.layouts ?? LAYOUTS_DEFAULT).split(',');
-  const proofs = chosenProofs();
+  const proofs = chosenProofs(values.only, PROOFS);
   print(`persistence: seed ${seed}, ${proofs.map((proof) => proof.name).join(', ')} on ${layouts.join(', ')}`);
   const violated: string[] = [];
   for (const proof of proofs) {

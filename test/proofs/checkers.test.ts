@@ -10,7 +10,7 @@ import { ReplyError, ReplyReader, encode, type Reply } from './connection.js';
 import { ElementLedger } from './element-ledger.js';
 import { checkOnce, checkPayload } from './order.js';
 import { keyInPart, partOf, slotOf } from './proof.js';
-import { during, percentile } from './starvation.js';
+import { CoreWaits, during, excess, percentile } from './starvation.js';
 import { WaitingModel } from './waiting-model.js';
 import { IncrementLog } from './watch.js';
 
@@ -138,6 +138,19 @@ describe('tools', () => {
     expect([percentile(values, 0.5), percentile(values, 0.999), percentile(values, 1)]).toEqual([500, 999, 1000]);
     const slow = [{ sentAt: 10, tookMs: 5 }];
     const samples = [9, 10, 15, 16].map((sentAt) => ({ sentAt, tookMs: sentAt }));
-    expect(during(samples, slow)).toEqual([10, 15]);
+    expect(during(samples, slow).map(({ tookMs }) => tookMs)).toEqual([10, 15]);
+  });
+
+  it('takes off an answer what the machine added, and nothing else', () => {
+    const waits = new CoreWaits();
+    // We wait 4 ms for a core between 0 and 20, the first serving thread 30 ms until 40, the second 5 ms until 60.
+    const looks = [[0, 1, 7, 1], [20, 5, 7, 1], [40, 5, 37, 1], [60, 5, 37, 6]] as const;
+    for (const [at, ...queuedMs] of looks) waits.add(at, queuedMs);
+    expect(waits.between(5, 10)).toEqual({ ownMs: 4, servingMs: 0 });
+    expect([waits.between(5, 20), waits.between(25, 26), waits.between(45, 500)].map(({ servingMs }) => servingMs)).toEqual([30, 30, 5]);
+    expect([waits.between(-5, -1).servingMs, waits.perSec()]).toEqual([0, 500]);
+    const samples = [{ sentAt: 2, tookMs: 10 }, { sentAt: 25, tookMs: 34 }, { sentAt: 45, tookMs: 8 }, { sentAt: 50, tookMs: 1 }];
+    const noise = samples.map(({ sentAt }) => ({ sentAt, tookMs: 1 }));
+    expect(excess(samples, noise, waits).map(({ tookMs }) => tookMs)).toEqual([6, 3, 2, 0]);
   });
 });

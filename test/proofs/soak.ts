@@ -16,6 +16,7 @@ import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { deriveSeed } from '../differential/prng.js';
 import { startRedis } from '../support/oracle.js';
+import { chosenProofs, countOption, print } from '../support/soak-options.js';
 import { describeResult, sleep } from './proof.js';
 import { LONG, PROOFS, SHORT, startSubject, type Proof, type Servers, type Sizes } from './suite.js';
 
@@ -34,28 +35,10 @@ const { values } = parseArgs({
   },
 });
 
-function print(line: string): void {
-  process.stdout.write(`${line}\n`);
-}
-
-/** A count from the command line. */
-function countOption(name: string, told: string | undefined, otherwise: number): number {
-  const value = told === undefined ? otherwise : Number(told);
-  if (!(value > 0)) throw new Error(`--${name} ${String(told)} is no count`);
-  return value;
-}
-
 function chosenSizes(): Sizes {
   const sizes = { ...(values.short ? SHORT : LONG) };
   for (const name of SIZE_NAMES) sizes[name] = countOption(name, values[name], sizes[name]);
   return sizes;
-}
-
-function chosenProofs(): Proof[] {
-  const wanted = values.only?.split(',') ?? [''];
-  const lost = wanted.find((begin) => !PROOFS.some((proof) => proof.name.startsWith(begin)));
-  if (lost !== undefined) throw new Error(`no proof ${lost}; there are ${PROOFS.map((proof) => proof.name).join(', ')}`);
-  return PROOFS.filter((proof) => wanted.some((begin) => proof.name.startsWith(begin)));
 }
 
 /** Runs one proof on servers of its own; answers whether it holds. A server that has ended by itself is told of. */
@@ -83,7 +66,7 @@ async function runProof(layout: string, proof: Proof, seed: number, sizes: Sizes
 async function main(): Promise<number> {
   const seed = values.seed === undefined ? randomInt(2 ** 31) : countOption('seed', values.seed, 1);
   const sizes = chosenSizes();
-  const proofs = chosenProofs();
+  const proofs = chosenProofs(values.only, PROOFS);
   const layouts = (values.layouts ?? LAYOUTS_DEFAULT).split(',');
   const repeat = countOption('repeat', values.repeat, 1);
   print(`proofs: seed ${seed}, ${proofs.map((proof) => proof.name).join(', ')} on ${layouts.join(', ')}`);

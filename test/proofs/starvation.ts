@@ -3,14 +3,21 @@
  *   (a) A command on all shards (MSET) comes through full pipelined load of commands on single shards (redis-benchmark in a
  *       process of its own): 5 ms at p99.9.
  *   (b) A command that takes some 200 ms on one shard (ZUNIONSTORE of keys with one hash tag) delays only that shard:
- *       commands on others, from connections of every worker, keep p99 under 2 ms while it runs.
+ *       commands on others, from connections of every worker, keep p99 under 2 ms while it runs. Probes ask for keys of
+ *       other shards only, however few there are: INFO says how many. With one shard (b) claims nothing, and the proof
+ *       refuses to run.
  *
  * Probes ask at a fixed rate whether or not earlier questions have been answered: a server that stands still for 200 ms leaves
- * 200 slow answers, not one. What the machine adds by itself is measured beside it, in the same moments and by
- * the same loop: PINGs to an idle server. Bounds are held against `excess`, an answer's time less that of the PING sent
- * with it; the plain times are figures (`p99`), and so are those of the PINGs (`noise`) and how long the server's busiest
- * thread was ready to run without a core to run on (`queued`, per second). The load runs at a lower priority: it
- * takes what cores are left, so that its own hunger for them is not measured in the server's place.
+ * 200 slow answers, not one.
+ *
+ * What the machine adds by itself is measured beside it, and bounds are held against what is left of an answer's time, its
+ * `excess`. Taken off are the time of a PING to an idle server, sent in the same moment and by the same loop, or how long
+ * our own thread was ready to run meanwhile and got no core, if that is more; and how long the busiest of the server's serving
+ * threads got none. (The PING alone does not do on a machine with fewer cores than threads: schedulers favour who
+ * sleeps.) A command that waits for a shard, a lease or another command adds to none of these. Figures beside these: the plain times (`p99`), those of the PINGs (`noise`), those of the same
+ * probes before the load or the slow command began (`quiet`), and how long a second the busiest serving thread was without a
+ * core (`queued`). The load runs at a lower priority: it takes what cores are left, so that its own hunger for them is not
+ * measured in the server's place.
  *
  * redis-server, with its one thread, meets (a) and cannot meet (b): that is how (b) shows that it finds what it looks for.
  */
@@ -26,7 +33,7 @@ import { Violations, keyInPart, partOf, sleep, waitFor, type ProofOptions, type 
 export interface StarvationOptions extends ProofOptions {
   /** A server that does nothing else, for the noise. */
   idlePort: number;
-  /** The process of the server, for the time it has waited for a core. */
+  /** The process of the server, for the time that its threads have waited for a core. */
   pid: number;
   milliseconds: number;
   /** The bounds to hold; infinite for figures alone. */
@@ -34,14 +41,21 @@ export interface StarvationOptions extends ProofOptions {
   otherShardP99MsMax?: number;
 }
 
-const PARTS = 8;
+/** Parts of the slots where a server has no shards. */
+const PARTS_OF_REDIS = 8;
 const PROBE_EACH_MS = 1;
+/** How much of the time goes to the probes alone, before load or slow commands begin. */
+const QUIET_FRACTION = 0.2;
 const LOAD_CONNECTIONS = 16;
 const LOAD_DEPTH = 16;
 const LOAD_NICENESS = 10;
 /** Probing connections, spread over workers by whatever spreads connections. */
 const PROBES = 8;
 const SLOW_MS = 200;
+/** How often the threads are looked at, in rounds of the probes. */
+const LOOK_EACH_ROUNDS = 2;
+/** A thread serves if it is woken at least this part as often as the one that is woken most while probes ask. */
+const SERVING_FRACTION = 0.2;
 const PAUSE_BETWEEN_SLOW_MS = 50;
 
 /** The value that `fraction` of the values do not exceed (nearest rank). */
@@ -76,46 +90,119 @@ class Probe {
       .catch((error: unknown) => (this.failed = error));
   }
 
-  get times(): number[] {
-    return this.samples.map((sample) => sample.tookMs);
-  }
-
   close(): void {
     this.connection.destroy();
   }
 }
 
-/** How much longer each answer took than the one of the PING asked in the same moment. */
-function excess(probe: Probe, noise: Probe): Sample[] {
-  return probe.samples.map(({ sentAt, tookMs }, index) => {
-    return { sentAt, tookMs: Math.max(0, tookMs - (noise.samples[index]?.tookMs ?? 0)) };
-  });
+const timesOf = (samples: readonly Sample[]): number[] => samples.map(({ tookMs }) => tookMs);
+
+/** How many shards a server cuts the slots into, which are runs of neighbouring slots. */
+async function shardsOf(connection: Connection): Promise<number> {
+  const told = /sherd_shards:(\d+)/.exec(String(await connection.must('INFO', 'server')))?.[1];
+  return told === undefined ? PARTS_OF_REDIS : Number(told);
 }
 
-/** For each thread of a process, how long it has been ready to run without a core, in milliseconds. */
-function queuedMs(pid: number): Map<string, number> {
-  const folder = `/proc/${pid}/task`;
+// ---- What the machine adds ----
+
+/** Of one thread: how long it has been ready to run without a core, and how often it came to run. */
+interface Turns {
+  queuedMs: number;
+  count: number;
+}
+
+function turnsOf(pid: number, threads = readdirSync(`/proc/${pid}/task`)): Map<string, Turns> {
   return new Map(
-    readdirSync(folder).map((thread) => {
+    threads.map((thread) => {
       // "time-on-core time-in-queue turns", both times in nanoseconds.
-      return [thread, Number(readFileSync(`${folder}/${thread}/schedstat`, 'latin1').split(' ')[1]) / 1e6];
+      const [, queued, count] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1').split(' ').map(Number);
+      return [thread, { queuedMs: (queued ?? 0) / 1e6, count: count ?? 0 }];
     }),
   );
 }
 
-/** Asks, and answers with how long a second the thread that waited most waited for a core. */
-async function askAllMeasured(probes: readonly Probe[], { pid, milliseconds }: StarvationOptions): Promise<number> {
-  const before = queuedMs(pid);
-  await askAll(probes, milliseconds);
-  const waits = [...queuedMs(pid)].map(([thread, total]) => total - (before.get(thread) ?? 0));
-  return Math.max(...waits) / (milliseconds / 1000);
+/** How long threads have been without a core, from look to look. */
+export class CoreWaits {
+  /** Moments of the looks, and for each how long every thread has waited until then; the first is our own. */
+  private readonly looks: { at: number; queuedMs: number[] }[] = [];
+
+  add(at: number, queuedMs: number[]): void {
+    this.looks.push({ at, queuedMs });
+  }
+
+  /** How long we and, at most, one serving thread waited between the last look before a moment and the first behind another. */
+  between(from: number, to: number): { ownMs: number; servingMs: number } {
+    const before = this.looks[Math.max(0, this.countUntil(from) - 1)];
+    const behind = this.looks[Math.min(this.looks.length - 1, this.countUntil(to))];
+    const [ownMs = 0, ...servingMs] = behind?.queuedMs.map((queuedMs, index) => queuedMs - (before?.queuedMs[index] ?? 0)) ?? [];
+    return { ownMs, servingMs: Math.max(0, ...servingMs) };
+  }
+
+  /** How many looks came no later than a moment. */
+  private countUntil(moment: number): number {
+    let [low, high] = [0, this.looks.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.looks[middle]?.at ?? Infinity) <= moment) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** The most that one serving thread waited in a second. */
+  perSec(): number {
+    const [first, last] = [this.looks[0]?.at ?? 0, this.looks.at(-1)?.at ?? 0];
+    return this.between(first, last).servingMs / ((last - first) / 1000);
+  }
+}
+
+/** What is left of each answer's time without what the machine added; see the header. */
+export function excess(samples: readonly Sample[], noise: readonly Sample[], waits: CoreWaits): Sample[] {
+  return samples.map(({ sentAt, tookMs }, index) => {
+    const { ownMs, servingMs } = waits.between(sentAt, sentAt + tookMs);
+    const machineMs = Math.max(noise[index]?.tookMs ?? 0, ownMs) + servingMs;
+    return { sentAt, tookMs: Math.max(0, tookMs - machineMs) };
+  });
+}
+
+/** Lets the probes ask while nobody else does; answers with their times, which it forgets, and who served them. */
+async function askQuietly(
+  probes: readonly Probe[],
+  { pid, milliseconds }: StarvationOptions,
+): Promise<{ times: number[]; serving: string[] }> {
+  const before = turnsOf(pid);
+  await askAll(probes, milliseconds * QUIET_FRACTION);
+  const counts = [...turnsOf(pid)].map(([thread, { count }]) => [thread, count - (before.get(thread)?.count ?? 0)] as const);
+  const least = Math.max(...counts.map(([, count]) => count)) * SERVING_FRACTION;
+  return {
+    times: probes.flatMap((probe) => timesOf(probe.samples.splice(0))),
+    serving: counts.filter(([, count]) => count >= least).map(([thread]) => thread),
+  };
+}
+
+/** Asks, and answers with how long we and the serving threads were without a core. */
+async function askMeasured(probes: readonly Probe[], { pid, milliseconds }: StarvationOptions,
+  serving: string[]): Promise<CoreWaits> {
+  const waits = new CoreWaits();
+  const look = (): void => {
+    const at = performance.now();
+    const threads = [...turnsOf(process.pid, [String(process.pid)]).values(), ...turnsOf(pid, serving).values()];
+    waits.add(at, threads.map(({ queuedMs }) => queuedMs));
+  };
+  await askAll(probes, milliseconds, (round) => {
+    if (round % LOOK_EACH_ROUNDS === 0) look();
+  });
+  look();
+  return waits;
 }
 
 /** Lets all probes ask, at the fixed rate, until the time is over and all have their answers. */
-async function askAll(probes: readonly Probe[], milliseconds: number): Promise<void> {
+async function askAll(probes: readonly Probe[], milliseconds: number,
+  onRound: (round: number) => void = () => undefined): Promise<void> {
   const deadline = performance.now() + milliseconds;
   let asked = 0;
   while (performance.now() < deadline) {
+    onRound(asked);
     for (const probe of probes) probe.ask();
     asked++;
     await sleep(PROBE_EACH_MS);
@@ -153,35 +240,41 @@ export async function proveMultiShardComesThrough(options: StarvationOptions): P
   const violations = new Violations();
   const admin = await Connection.open(port);
   await admin.must('FLUSHALL');
-  const keys = Array.from({ length: PARTS }, (_, part) => keyInPart('wide', part, PARTS));
+  const shards = await shardsOf(admin);
+  const keys = Array.from({ length: shards }, (_, shard) => keyInPart('wide', shard, shards));
   let value = 0;
   const wide = await openProbe(port, () => ['MSET', ...keys.flatMap((key) => [key, value++])]);
   const single = await openProbe(port, () => ['SET', keys[0] as string, value++]);
   const noise = await openProbe(idlePort, () => ['PING']);
+  const quiet = await askQuietly([wide], options);
   const endLoad = startLoad(port);
   const before = await commandCount(admin);
   await waitFor('the load to begin', async () => (await commandCount(admin)) > before + 10_000);
   const countedFrom = performance.now();
   const counted = await commandCount(admin);
-  const queuedMsPerSec = await askAllMeasured([wide, single, noise], options);
+  const waits = await askMeasured([wide, single, noise], options, quiet.serving);
   const perSec = ((await commandCount(admin)) - counted) / ((performance.now() - countedFrom) / 1000);
   await endLoad();
-  const excessP999Ms = percentile(excess(wide, noise).map((sample) => sample.tookMs), 0.999);
+  const excessP999Of = (probe: Probe): number => percentile(timesOf(excess(probe.samples, noise.samples, waits)), 0.999);
+  const excessP999Ms = excessP999Of(wide);
   if (!(excessP999Ms <= multiShardP999MsMax)) violations.add(`MSET on all shards took ${excessP999Ms} ms at p99.9`);
   for (const probe of [wide, single, noise]) probe.close();
   admin.destroy();
   return violations.result('starvation, multi-shard', seed, {
+    shards,
     samples: wide.samples.length,
     loadPerSec: perSec,
-    p50Ms: percentile(wide.times, 0.5),
-    p99Ms: percentile(wide.times, 0.99),
-    p999Ms: percentile(wide.times, 0.999),
-    maxMs: percentile(wide.times, 1),
     excessP999Ms,
-    singleP999Ms: percentile(single.times, 0.999),
-    noiseP99Ms: percentile(noise.times, 0.99),
-    noiseP999Ms: percentile(noise.times, 0.999),
-    queuedMsPerSec,
+    excessSingleP999Ms: excessP999Of(single),
+    p50Ms: percentile(timesOf(wide.samples), 0.5),
+    p99Ms: percentile(timesOf(wide.samples), 0.99),
+    p999Ms: percentile(timesOf(wide.samples), 0.999),
+    maxMs: percentile(timesOf(wide.samples), 1),
+    singleP999Ms: percentile(timesOf(single.samples), 0.999),
+    noiseP99Ms: percentile(timesOf(noise.samples), 0.99),
+    noiseP999Ms: percentile(timesOf(noise.samples), 0.999),
+    quietP999Ms: percentile(quiet.times, 0.999),
+    queuedMsPerSec: waits.perSec(),
   });
 }
 
@@ -218,7 +311,8 @@ async function calibrate(connection: Connection): Promise<number> {
   await fillSlow(connection, 0, members);
   // In small steps: beyond the caches the time grows faster than the sets.
   for (let attempt = 0; attempt < 6; attempt++) {
-    const { tookMs } = await timeSlow(connection);
+    // The shorter of two: a machine that is busy for a moment must not pass for a set that is big enough.
+    const tookMs = Math.min((await timeSlow(connection)).tookMs, (await timeSlow(connection)).tookMs);
     const wanted = Math.min(SLOW_MEMBERS_MAX, Math.round(members * Math.min(3, SLOW_MS / tookMs)));
     if (wanted < members * 1.15) break;
     await fillSlow(connection, members, wanted);
@@ -228,9 +322,40 @@ async function calibrate(connection: Connection): Promise<number> {
 }
 
 /** The samples sent while one of the slow commands ran. */
-export function during(samples: readonly Sample[], slow: readonly Sample[]): number[] {
+export function during(samples: readonly Sample[], slow: readonly Sample[]): Sample[] {
   const runs = (at: number): boolean => slow.some((one) => at >= one.sentAt && at <= one.sentAt + one.tookMs);
-  return samples.filter((sample) => runs(sample.sentAt)).map((sample) => sample.tookMs);
+  return samples.filter((sample) => runs(sample.sentAt));
+}
+
+/** Opens probes for keys of all shards but the slow one. */
+async function openProbes(port: number, shards: number): Promise<Probe[]> {
+  const slowShard = partOf(SLOW_TAG, shards);
+  const connections = await openAll(port, PROBES);
+  return connections.map((connection, index) => {
+    const shard = (slowShard + 1 + (index % (shards - 1))) % shards;
+    const key = keyInPart(`quick:${index}`, shard, shards);
+    let turn = 0;
+    return new Probe(connection, () => (turn++ % 2 === 0 ? ['SET', key, turn] : ['GET', key]));
+  });
+}
+
+/** Runs the slow command again and again, with pauses; answers with how to end it, which tells when it ran. */
+function repeatSlow(connection: Connection): () => Promise<Sample[]> {
+  let isOver = false;
+  const running = (async (): Promise<Sample[]> => {
+    const slow: Sample[] = [];
+    while (!isOver) {
+      slow.push(await timeSlow(connection));
+      await sleep(PAUSE_BETWEEN_SLOW_MS);
+    }
+    return slow;
+  })();
+  // Whoever ends it hears of a failure; until then it has been heard by nobody, which would end the process.
+  running.catch(() => undefined);
+  return () => {
+    isOver = true;
+    return running;
+  };
 }
 
 /** Runs (b). */
@@ -238,46 +363,39 @@ export async function proveSlowShardStaysAlone(options: StarvationOptions): Prom
   const { port, idlePort, seed, otherShardP99MsMax = Infinity } = options;
   const violations = new Violations();
   const slowConnection = await Connection.open(port);
+  const shards = await shardsOf(slowConnection);
+  if (shards < 2) throw new Error('one shard: there are no others that a slow command could delay');
   await slowConnection.must('FLUSHALL');
   const members = await calibrate(slowConnection);
-  const avoided = partOf(SLOW_TAG, PARTS);
-  const connections = await openAll(port, PROBES);
-  const probes = connections.map((connection, index) => {
-    const part = (avoided + 1 + (index % (PARTS - 1))) % PARTS;
-    const key = keyInPart(`quick:${index}`, part, PARTS);
-    let turn = 0;
-    return new Probe(connection, () => (turn++ % 2 === 0 ? ['SET', key, turn] : ['GET', key]));
-  });
+  const probes = await openProbes(port, shards);
   const noise = await openProbe(idlePort, () => ['PING']);
-  const slow: Sample[] = [];
-  let isOver = false;
-  const running = (async (): Promise<void> => {
-    while (!isOver) {
-      slow.push(await timeSlow(slowConnection));
-      await sleep(PAUSE_BETWEEN_SLOW_MS);
-    }
-  })();
-  const queuedMsPerSec = await askAllMeasured([...probes, noise], options).finally(() => (isOver = true));
-  await running;
-  const excessP99s = probes.map((probe) => percentile(during(excess(probe, noise), slow), 0.99));
+  const quiet = await askQuietly(probes, options);
+  const endSlow = repeatSlow(slowConnection);
+  let slow: Sample[] = [];
+  const waits = await askMeasured([...probes, noise], options, quiet.serving).finally(async () => (slow = await endSlow()));
+  const excessP99s = probes.map((probe) =>
+    percentile(timesOf(during(excess(probe.samples, noise.samples, waits), slow)), 0.99));
   for (const [index, p99] of excessP99s.entries()) {
     if (!(p99 <= otherShardP99MsMax)) violations.add(`connection ${index}: ${p99} ms at p99 while a command ran on another shard`);
   }
-  const all = probes.flatMap((probe) => during(probe.samples, slow));
-  for (const connection of [slowConnection, ...connections]) connection.destroy();
-  noise.close();
+  slowConnection.destroy();
+  for (const probe of [...probes, noise]) probe.close();
+  const all = timesOf(probes.flatMap((probe) => during(probe.samples, slow)));
+  const noiseTimes = timesOf(during(noise.samples, slow));
   return violations.result('starvation, slow shard', seed, {
+    shards,
     members,
     slowRuns: slow.length,
-    slowMs: percentile(slow.map((one) => one.tookMs), 0.5),
+    slowMs: percentile(timesOf(slow), 0.5),
     samples: all.length,
+    bestExcessP99Ms: Math.min(...excessP99s),
+    worstExcessP99Ms: Math.max(...excessP99s),
     p50Ms: percentile(all, 0.5),
     p99Ms: percentile(all, 0.99),
     maxMs: percentile(all, 1),
-    bestExcessP99Ms: Math.min(...excessP99s),
-    worstExcessP99Ms: Math.max(...excessP99s),
-    noiseP99Ms: percentile(during(noise.samples, slow), 0.99),
-    noiseMaxMs: percentile(during(noise.samples, slow), 1),
-    queuedMsPerSec,
+    noiseP99Ms: percentile(noiseTimes, 0.99),
+    noiseMaxMs: percentile(noiseTimes, 1),
+    quietP99Ms: percentile(quiet.times, 0.99),
+    queuedMsPerSec: waits.perSec(),
   });
 }

@@ -5,7 +5,8 @@
  * Three kinds: `free`, where Redis itself does one thing or the other, which holds with the oracle on both sides, too;
  * `redis-7.2`, where the oracle (7.0.15) is older than the behaviour we promise, and `sherd`, where we
  * depart from Redis on purpose (with a twin in docs/DIFFERENCES.md). A row with `ends` is one behind which the two
- * servers hold different data or stand in different states: the script ends there, as if it had passed.
+ * servers hold different data or stand in different states: the script ends there, as if it had passed. One with
+ * `isExtra` is about a frame that the subject sends and the oracle does not; everything else is compared on.
  */
 import { findAccepted } from '../differential/accepted.js';
 import { bytesOf, type Line, type State } from './script.js';
@@ -26,6 +27,14 @@ export interface ScriptDifference {
   oracle: string | undefined;
   subject: string | undefined;
   oracleState?: State | undefined;
+  /** The step's commands and those that its connection had queued. */
+  causeLines: readonly Line[];
+  /** Keys that the step's commands name and that both servers have found expired in it (expiry.ts). */
+  expired: ReadonlySet<string>;
+  /** Words that the step's connection has given to CLIENT TRACKING since it was opened. */
+  trackingWords: ReadonlySet<string>;
+  /** Whether the connection, which gets invalidations for others, has got the same frames in another order. */
+  isReorderedTarget: boolean;
 }
 
 export interface AcceptedRow {
@@ -33,6 +42,7 @@ export interface AcceptedRow {
   kind: 'free' | 'redis-7.2' | 'sherd';
   reason: string;
   ends?: boolean;
+  isExtra?: boolean;
   matches: (difference: ScriptDifference) => boolean;
 }
 
@@ -45,6 +55,15 @@ const BLOCKING_POPS = new Set(['blpop', 'brpop', 'blmpop', 'bzpopmin', 'bzpopmax
 function isWokenFrom(difference: ScriptDifference, names: ReadonlySet<string>): boolean {
   return !difference.isSender && difference.pending.some((line) => names.has(lineName(line)));
 }
+
+/** The key of an invalidation of one, as a push or as a message. */
+function invalidatedKey(frame: string): string | undefined {
+  const head = /^(?:>2\r\n\$10\r\ninvalidate|\*3\r\n\$7\r\nmessage\r\n\$20\r\n__redis__:invalidate)\r\n\*1\r\n\$\d+\r\n/;
+  return head.test(frame) ? frame.replace(head, '').slice(0, -2) : undefined;
+}
+
+/** What no key of a script is called. */
+const NO_KEY = '(no key)';
 
 export const ACCEPTED_ROWS: readonly AcceptedRow[] = [
   {
@@ -129,9 +148,19 @@ export const ACCEPTED_ROWS: readonly AcceptedRow[] = [
     reason:
       'NOLOOP leaves out what the client itself changes; that its command found the key expired is told, so that it ' +
       'keeps no old value',
-    ends: true,
-    matches: ({ kind, subject, oracle }) =>
-      kind === 'frame' && /invalidate/.test(subject ?? '') && !/invalidate/.test(oracle ?? ''),
+    isExtra: true,
+    matches: ({ kind, subject, expired, trackingWords, isSender }) =>
+      kind === 'frame' && trackingWords.has('noloop') && (isSender || trackingWords.has('redirect')) &&
+      expired.has(invalidatedKey(subject ?? '') ?? NO_KEY),
+  },
+  {
+    id: 'order-between-trackers',
+    kind: 'sherd',
+    reason:
+      'who is told for itself and, by REDIRECT, for others, gets what is meant for each tracker in order; between trackers ' +
+      'the order is free, as the redirected goes by way of the worker of who tracks',
+    matches: ({ kind, isReorderedTarget, oracle, subject }) =>
+      kind === 'frame' && isReorderedTarget && /invalidate/.test(oracle ?? '') && /invalidate/.test(subject ?? ''),
   },
   {
     id: 'monitor-line-of-a-push',
@@ -165,6 +194,28 @@ export const ACCEPTED_ROWS: readonly AcceptedRow[] = [
     matches: ({ kind, causes }) => kind === 'frame' && (causes.has('bitcount') || causes.has('bitpos')),
   },
   {
+    id: 'key-miss-of-the-last-entry',
+    kind: 'redis-7.2',
+    reason:
+      'XREAD looks at a stream when it reads the ID +, as 7.4 does and the oracle for $, and again when it reads; the ' +
+      'oracle refuses the ID after the first look',
+    ends: true,
+    matches: ({ kind, causeLines, subject }) =>
+      kind === 'frame' && /:(keymiss|expired)\r\n|\r\n(keymiss|expired)\r\n/.test(subject ?? '') &&
+      causeLines.some((line) => lineName(line) === 'xread' && line.some((word) => bytesOf(word).toString('latin1') === '+')),
+  },
+  {
+    id: 'newer-arity',
+    kind: 'redis-7.2',
+    reason:
+      'ZRANK and ZREVRANK take WITHSCORE, so a fourth word is refused by EXEC and not when it is queued, and whether the ' +
+      'client is subscribed is asked first; the oracle refuses it at once',
+    ends: true,
+    matches: ({ isSender, oracle, subject }) =>
+      isSender && /^-ERR wrong number of arguments for 'z(rev)?rank' command/.test(oracle ?? '') &&
+      /^(\+QUEUED\r\n|-ERR Can't execute 'z(rev)?rank': only )/.test(subject ?? ''),
+  },
+  {
     id: 'events-shown-behind-all',
     kind: 'sherd',
     reason: 'CONFIG GET notify-keyspace-events shows the n behind an A',
@@ -184,17 +235,18 @@ export const ACCEPTED_ROWS: readonly AcceptedRow[] = [
 
 /** The row that explains a difference, if one does; with `isSameVersion` only one about what is free. */
 export function findRow(difference: ScriptDifference,
-  isSameVersion: boolean): { id: string; ends: boolean } | undefined {
-  const row = ACCEPTED_ROWS.find((candidate) => (!isSameVersion || candidate.kind === 'free') &&
-    candidate.matches(difference));
-  if (row !== undefined) return { id: row.id, ends: row.ends === true };
+  isSameVersion: boolean): { id: string; ends: boolean; isExtra: boolean } | undefined {
   const { oracle, subject } = difference;
+  const isLeftOver = difference.kind === 'frame' && oracle === undefined;
+  const row = ACCEPTED_ROWS.find((candidate) => (!isSameVersion || candidate.kind === 'free') &&
+    (!isLeftOver || candidate.isExtra === true) && candidate.matches(difference));
+  if (row !== undefined) return { id: row.id, ends: row.ends === true, isExtra: row.isExtra === true };
   if (isSameVersion || difference.kind !== 'frame' || !difference.isSender) return undefined;
   if (oracle === undefined || subject === undefined) return undefined;
   for (const line of difference.pending) {
     const reply = { name: lineName(line), args: line.map(bytesOf), resp: difference.resp, oracle, subject };
     const known = findAccepted(reply);
-    if (known !== undefined) return { id: known.id, ends: false };
+    if (known !== undefined) return { id: known.id, ends: false, isExtra: false };
   }
   return undefined;
 }

@@ -33,6 +33,9 @@ const NEWER_FIELDS = new Set(['lib-name', 'lib-ver', 'watch', 'tot-net-in', 'tot
 const OTHER_RULES: ReadonlyMap<string, Comparison> = new Map([
   ['pubsub|channels', 'sorted'],
   ['pubsub|shardchannels', 'sorted'],
+  ['bzpopmin', 'doubles'],
+  ['bzpopmax', 'doubles'],
+  ['bzmpop', 'doubles'],
 ]);
 const NAMES_WITH_IDS = new Set(['client|id', 'client|getredir']);
 
@@ -253,18 +256,22 @@ export interface FrameDifference {
   subject: string | undefined;
 }
 
-/** The first place where the lists differ and `isExcused` does not say that it is meant. */
+/** What is said for a difference: the frames may stand for each other, or the subject's is one more than the oracle has. */
+export type Excuse = 'instead' | 'extra' | undefined;
+
+/** The first place where the lists differ and `excuseFor` does not say that it is meant. */
 export function compareFrames(
   oracle: Buffer[],
   subject: Buffer[],
   context: Context,
-  isExcused: (difference: FrameDifference) => boolean,
+  excuseFor: (difference: FrameDifference) => Excuse,
 ): FrameDifference | undefined {
-  const [left, right] = !context.isSender || context.isSameVersion
+  const [left, unmatched] = !context.isSender || context.isSameVersion
     ? [oracle, subject]
     : context.lineCount === 1
       ? [inNewerOrder(oracle, context.token), subject]
       : [inNewerOrder(oracle, context.token), inNewerOrder(subject, context.token)];
+  const right = [...unmatched];
   const inWords = (frames: Buffer[], names: Names): string[] =>
     sortFreeRuns(frames.map((frame) => normalise(frame, names, context.commands)), context.commands, context.causes);
   const [ours, theirs] = [inWords(left, context.oracleNames), inWords(right, context.subjectNames)];
@@ -273,9 +280,13 @@ export function compareFrames(
     if (a !== undefined && b !== undefined && (ours[at] === theirs[at] ||
       isSameReply(a, b, context.commands))) continue;
     const difference = { at, oracle: ours[at], subject: theirs[at] };
-    // A frame too few or too many cannot be excused: all that follow are compared with the wrong ones.
-    if (a !== undefined && b !== undefined && isExcused(difference)) continue;
-    return difference;
+    // A frame too few cannot be excused: all that follow are compared with the wrong ones. One too many is taken out.
+    const excuse = b === undefined ? undefined : excuseFor(difference);
+    if (excuse === undefined || (excuse === 'instead' && a === undefined)) return difference;
+    if (excuse === 'instead') continue;
+    right.splice(at, 1);
+    theirs.splice(at, 1);
+    at--;
   }
   return undefined;
 }

@@ -12,8 +12,9 @@ import { compareKeyspace } from '../differential/dump.js';
 import { ConnectionEnded, ReplyTimeout } from '../support/resp-client.js';
 import type { RunningServer } from '../support/oracle.js';
 import { findRow, type ScriptDifference } from './accepted.js';
+import { Expiry } from './expiry.js';
 import { compareFrames, lineName, namesOf, normalise, type Names } from './compare.js';
-import { bytesOf, type Line, type Script, type State, type Step } from './script.js';
+import { bytesOf, wordOf, type Line, type Script, type State, type Step } from './script.js';
 import { Side, sleep, type Lead } from './side.js';
 
 /** The two servers disagree. */
@@ -47,6 +48,9 @@ export interface DriverOptions {
   isStrict?: boolean;
 }
 
+/** What a difference is told of the step, whatever differs in it. */
+type Circumstances = Pick<ScriptDifference, 'causeLines' | 'expired' | 'trackingWords' | 'isReorderedTarget'>;
+
 const PATIENCE_MS = 2_000;
 /** A step that waited for its timeout on the oracle may not end earlier than this part of it on the subject. */
 const TIMEOUT_PART = 0.9;
@@ -65,6 +69,12 @@ export class Driver {
   private states: State[] = [];
   /** What each connection has sent and may still be answered: queued in a transaction, or waiting. */
   private pending: Line[][] = [];
+  /** What each has said to CLIENT TRACKING since it was opened. */
+  private trackingWords: Set<string>[] = [];
+  private expiry = new Expiry();
+  /** Keys that this step's commands have found expired, and frames about them that only the subject has sent. */
+  private expired: ReadonlySet<string> = new Set();
+  private extras = new Set<string>();
   private tokenCount = 0;
   private frames = 0;
 
@@ -98,6 +108,7 @@ export class Driver {
       return done(await this.compareData(stepIndex - 1));
     } catch (error) {
       if (!isServersDoing(error)) throw error;
+      for (const side of [this.oracle, this.subject]) side.renewControl();
       const [oracle, subject] = [await this.oracle.epitaph(), await this.subject.epitaph()];
       const why = (error as Error).message;
       return done({ kind: 'ended', stepIndex, connection: -1, oracle: `${why}${oracle}`, subject: `${why}${subject}`,
@@ -109,6 +120,8 @@ export class Driver {
     await Promise.all([this.oracle.prepare(script), this.subject.prepare(script)]);
     this.states = script.resp.map(() => 'free');
     this.pending = script.resp.map(() => []);
+    this.trackingWords = script.resp.map(() => new Set());
+    this.expiry = new Expiry();
   }
 
   /** Whether the step has no meaning in the present state, which is the same on both servers. */
@@ -124,13 +137,21 @@ export class Driver {
     if (this.isIdle(step)) return undefined;
     const token = `fence-${this.tokenCount++}`;
     this.pending[step.connection]?.push(...step.lines);
+    this.noteTracking(step);
     const beganAtMs = performance.now();
+    const named = this.expiry.namedIn(this.pending[step.connection] ?? [], beganAtMs);
+    const countsBefore = named.size > 0 ? await this.expiredCounts(token) : [];
     await Promise.all([this.oracle.perform(script, step), this.subject.perform(script, step)]);
     const lead = await this.oracle.lead(step, token, beganAtMs);
     const states = await this.subject.follow(step, lead, token, this.patienceMs, this.isEager);
     const sender = this.subject.wires[step.connection];
     const subjectMs = sender === undefined || sender.frames.length === 0 ? 0 : sender.firstFrameAtMs - beganAtMs;
     this.states = lead.states;
+    const counts = named.size > 0 ? await this.expiredCounts(token) : [];
+    const hasExpired = counts.length > 0 && counts.every((count, at) => count > (countsBefore[at] as number));
+    this.expiry.note(step.lines, performance.now(), hasExpired);
+    this.expired = hasExpired ? named : new Set();
+    this.extras.clear();
     const outcome =
       this.compareStep(script, step, stepIndex, token) ??
       this.compareStates(script, step, stepIndex, lead, states) ??
@@ -139,11 +160,24 @@ export class Driver {
     return outcome;
   }
 
+  private noteTracking({ connection, act, lines }: Step): void {
+    const words = this.trackingWords[connection] as Set<string>;
+    if (act === 'open') words.clear();
+    for (const line of lines) {
+      if (lineName(line) === 'client|tracking') for (const word of line) words.add(wordOf(word));
+    }
+  }
+
+  private expiredCounts(token: string): Promise<number[]> {
+    return Promise.all([this.oracle.expiredCount(token), this.subject.expiredCount(token)]);
+  }
+
   private compareStep(script: Script, step: Step, stepIndex: number, token: string): Difference | 'over' | undefined {
     const oracleFrames = this.oracle.takeFrames();
     const subjectFrames = this.subject.takeFrames();
     const causes = namesOf(this.pending[step.connection] ?? []);
     let isOver = false;
+    let first: Difference | undefined;
     for (const connection of script.resp.keys()) {
       const [left, right] = [oracleFrames[connection] ?? [], subjectFrames[connection] ?? []];
       this.frames += left.length;
@@ -151,22 +185,28 @@ export class Driver {
       // A connection that was woken is answered for what it had sent before; the sender's own are the step's, too.
       const pending = this.pending[connection] ?? [];
       const commands = namesOf(pending);
+      const words = (frames: Buffer[], names: Names): string[] =>
+        frames.map((frame) => normalise(frame, names, commands));
       const context = {
         token, isSender, isSameVersion: this.isStrict, lineCount: step.lines.length, commands, causes,
           oracleNames: this.oracle, subjectNames: this.subject,
       };
       const difference = compareFrames(left, right, context, ({ oracle, subject }) => {
         const row = this.accept({
-          kind: 'frame', pending, causes, connection, isSender, resp: script.resp[connection] ?? 2, oracle, subject,
+          ...this.circumstances(step), kind: 'frame', pending, causes, connection, isSender,
+          resp: script.resp[connection] ?? 2, oracle, subject,
+          isReorderedTarget: this.isTarget(connection) && isReordered(words(left, this.oracle), words(right, this.subject)),
         });
         isOver ||= row?.ends === true;
-        return row !== undefined;
+        if (row?.isExtra !== true) return row === undefined ? undefined : 'instead';
+        const isRepeated = this.extras.has(subject ?? '');
+        this.extras.add(subject ?? '');
+        return isRepeated ? undefined : 'extra';
       });
+      // What makes the servers' data differ shows with those who look on as well, who may come before whom it is about.
       if (isOver) return 'over';
-      if (difference === undefined) continue;
-      const words = (frames: Buffer[], names: Names): string[] =>
-        frames.map((frame) => normalise(frame, names, commands));
-      return {
+      if (difference === undefined || first !== undefined) continue;
+      first = {
         kind: 'frame',
         stepIndex,
         connection,
@@ -175,7 +215,23 @@ export class Driver {
         transcripts: { oracle: words(left, this.oracle), subject: words(right, this.subject) },
       };
     }
-    return undefined;
+    return first;
+  }
+
+  /** Whether invalidations for other connections go to this one. */
+  private isTarget(connection: number): boolean {
+    return this.trackingWords.some((words) => words.has(`{id:${connection}}`));
+  }
+
+  /** What rows may ask about a step, whatever differs in it. */
+  private circumstances(step: Step): Circumstances {
+    const { connection } = step;
+    return {
+      isReorderedTarget: false,
+      causeLines: this.pending[connection] ?? [],
+      expired: this.expired,
+      trackingWords: this.trackingWords[connection] ?? new Set(),
+    };
   }
 
   private compareStates(
@@ -190,7 +246,7 @@ export class Driver {
       const subject = states[connection] as State;
       if (oracle === subject) continue;
       const row = this.accept({
-        kind: 'state', pending: this.pending[connection] ?? [], causes, connection,
+        ...this.circumstances(step), kind: 'state', pending: this.pending[connection] ?? [], causes, connection,
           isSender: connection === step.connection, resp: script.resp[connection] ?? 2, oracle, subject,
       });
       if (row !== undefined) return 'over';
@@ -210,12 +266,18 @@ export class Driver {
     const data = await compareKeyspace(oracle, subject);
     if (data === undefined) return undefined;
     const row = this.accept({ kind: 'keyspace', connection: -1, isSender: false, pending: [], resp: 2, causes: new Set(),
-      oracle: data.subjectOf, subject: data.subjectOf });
+      causeLines: [], expired: new Set(), trackingWords: new Set(), isReorderedTarget: false, oracle: data.subjectOf, subject: data.subjectOf });
     if (row !== undefined) return undefined;
     const transcripts = { oracle: [data.oracle], subject: [data.subject] };
     return { kind: 'keyspace', stepIndex, connection: -1, oracle: data.subjectOf, subject: data.subjectOf,
       transcripts };
   }
+}
+
+/** Whether two lists hold the same frames; a null is one in either protocol. */
+function isReordered(oracle: readonly string[], subject: readonly string[]): boolean {
+  const sorted = (words: readonly string[]): string => words.map((text) => text.replace(/\$-1\r\n/g, '_\r\n')).sort().join();
+  return sorted(oracle) === sorted(subject);
 }
 
 /** Says when the subject gave up a wait before its time, which the oracle kept. */

@@ -8,15 +8,16 @@
 import { randomInt } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { layoutOptions } from '../differential/layout.js';
+import { startRedis, startSherd, type RunningServer } from '../support/oracle.js';
 import { COMMANDS } from '../differential/grammar.js';
-import { startRedis, startSherd } from '../support/oracle.js';
-import { ACCEPTED_ROWS } from './accepted.js';
+import { ACCEPTED_ROWS, findRow, type ScriptDifference } from './accepted.js';
 import { runCampaign, type CampaignResult } from './campaign.js';
 import { inNewerOrder, isSameReply, namesOf, normalise, sortFreeRuns, type Names } from './compare.js';
 import { startDoctored, type Doctor } from './doctor.js';
 import { EXISTING, FAMILY_NAMES, makeScript } from './families.js';
-import { commandsOf, compareTimes } from './driver.js';
-import type { Step } from './script.js';
+import { commandsOf, compareTimes, Driver } from './driver.js';
+import { Expiry } from './expiry.js';
+import { send, type Line, type Step } from './script.js';
 import type { Lead } from './side.js';
 import { takeFrame } from './wire.js';
 
@@ -179,6 +180,99 @@ describe('the tester', () => {
   });
 });
 
+describe('what a NOLOOP client is told of keys that it finds expired', () => {
+  const invalidation = (name: string): Buffer => latin1(`>2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\n${name}\r\n`);
+  const nameOf = (frame: Buffer): string | undefined => /invalidate\r\n\*1\r\n\$1\r\n(.)/.exec(frame.toString('latin1'))?.[1];
+  const later = (connection: number, ...lines: Line[]): Step => ({ ...send(connection, ...lines), beforeMs: 50 });
+  const begin = send(0, ['CLIENT', 'TRACKING', 'ON', 'NOLOOP']);
+  const mortal = send(0, ['SET', 'a', 'v', 'PX', '30'], ['GET', 'a']);
+
+  const run = async (steps: Step[], startSubject: () => Promise<RunningServer>): Promise<[string | undefined, number]> => {
+    const driver = new Driver({ startOracle: () => startRedis(), startSubject, patienceMs: 500 });
+    try {
+      const { difference } = await driver.run({ family: 'tracking', seed: 0, resp: [3, 3], options: {}, steps });
+      return [difference?.kind, driver.acceptedUses.get('invalidation-of-what-had-expired') ?? 0];
+    } finally {
+      await driver.stop();
+    }
+  };
+
+  it.each(['1x1', '8x2', '8x2o'])('is accepted from us, %s, and the script goes on', { timeout: TIMEOUT_MS }, async (layout) => {
+    const steps = [begin, mortal, later(0, ['GET', 'a']), mortal, later(0, ['MULTI'], ['TYPE', 'a'], ['EXEC'])];
+    expect(await run(steps, () => startSherd(layoutOptions(layout)))).toEqual([undefined, 2]);
+  });
+
+  // Behind the null that GET answers for the key that has expired, and behind w, comes something that is wrong.
+  const live = send(0, ['SET', 'b', 'v', 'PX', '60000'], ['GET', 'b']);
+  const cases: [what: string, steps: Step[], behindNull: Buffer[], behindW: Buffer[], kind: string | undefined, uses: number][] = [
+    ['the key', [begin, mortal, later(0, ['GET', 'a'])], [invalidation('a')], [], undefined, 1],
+    ['the key, behind a command that did not look', [begin, mortal, later(1, ['GET', 'a', 'a']), send(0, ['GET', 'a'])],
+      [invalidation('a')], [], undefined, 1],
+    ['the key twice', [begin, mortal, later(0, ['GET', 'a'])], [invalidation('a'), invalidation('a')], [], 'frame', 2],
+    ['another key', [begin, mortal, live, later(0, ['GET', 'a'])], [invalidation('b')], [], 'frame', 0],
+    ['a key that lives', [begin, live, later(0, ['GETSET', 'b', 'w']), send(0, ['GET', 'b'])], [], [invalidation('b')], 'frame', 0],
+    ['the key without NOLOOP', [send(0, ['CLIENT', 'TRACKING', 'ON']), mortal, later(0, ['GET', 'a'])], [invalidation('a')], [],
+      'frame', 0],
+    ['the key, alive again', [begin, mortal, later(0, ['SET', 'a', 'w']), later(0, ['GET', 'a'])], [], [invalidation('a')],
+      'frame', 0],
+  ];
+  it.each(cases)('is accepted for no more than that: %s', { timeout: TIMEOUT_MS }, async (_, steps, behindNull, behindW, kind, uses) => {
+    const doctor: Doctor = (frame, { index }) => {
+      const text = frame.toString('latin1');
+      return index === 0 ? [frame] : [frame, ...(text === '_\r\n' ? behindNull : text === '$1\r\nw\r\n' ? behindW : [])];
+    };
+    expect(await run(steps, () => startDoctored(doctor))).toEqual([kind, uses]);
+  });
+
+  it('does not hide that one of a key that lives is missing', { timeout: TIMEOUT_MS }, async () => {
+    const doctor: Doctor = (frame) => (nameOf(frame) === 'b' ? [] : [frame]);
+    const steps = [begin, mortal, live, later(1, ['GET', 'a'], ['SET', 'b', 'w'])];
+    expect(await run(steps, () => startDoctored(doctor))).toEqual(['frame', 0]);
+  });
+
+  it('concerns keys whose time is over when they are named again', () => {
+    const expiry = new Expiry();
+    expiry.note([['SET', 'a', 'v', 'px', '30'], ['GET', 'a'], ['PEXPIRE', 'b', '10'], ['SET', 'c', 'v']], 100, false);
+    const named = (nowMs: number, ...line: string[]): string[] => [...expiry.namedIn([line], nowMs)];
+    expect([named(129, 'GET', 'a'), named(130, 'GET', 'a'), named(130, 'MGET', 'c', 'b', 'a')]).toEqual([[], ['a'], ['a', 'b']]);
+    expiry.note([['APPEND', 'b', 'x']], 105, false);
+    expect(named(200, 'MGET', 'a', 'b')).toEqual(['a']);
+    expiry.note([['TYPE', 'a']], 200, false);
+    expect(named(200, 'GET', 'a')).toEqual(['a']);
+    expiry.note([['TYPE', 'a']], 200, true);
+    expect(named(200, 'GET', 'a')).toEqual([]);
+    expiry.note([['SET', 'a', 'v', 'PX', '5'], ['FLUSHALL']], 200, false);
+    expect(named(300, 'GET', 'a')).toEqual([]);
+  });
+});
+
+describe('a watched key that has expired', () => {
+  const set = send(0, ['SET', 'c', 'v', 'PX', '30']);
+  const watch = send(0, ['WATCH', 'c']);
+  const late = { ...watch, beforeMs: 50 };
+  const exec = send(0, ['MULTI'], ['PING'], ['EXEC']);
+  const swap = send(1, ['SWAPDB', '0', '1']);
+  const flush = send(1, ['FLUSHALL']);
+  const cases: [what: string, steps: Step[]][] = [
+    ['before WATCH, swapped away', [set, late, swap, exec]],
+    ['before WATCH, swapped away and back', [set, late, swap, swap, exec]],
+    ['before WATCH, for one that lives', [send(0, ['SELECT', '1'], ['SET', 'c', 'w'], ['SELECT', '0']), set, late, swap, exec]],
+    ['before WATCH, flushed', [set, late, flush, exec]],
+    ['after WATCH, swapped away', [set, watch, { ...swap, beforeMs: 50 }, exec]],
+    ['after WATCH, flushed', [set, watch, { ...flush, beforeMs: 50 }, exec]],
+    ['swapped in where there was none', [set, send(0, ['SELECT', '1'], ['WATCH', 'c']), { ...swap, beforeMs: 50 }, exec]],
+  ];
+  it.each(cases)('has changed, or not, as for redis-server: %s', { timeout: TIMEOUT_MS }, async (_, steps) => {
+    const driver = new Driver({ startOracle: () => startRedis(), startSubject: () => startSherd(layoutOptions('8x2')) });
+    try {
+      const { difference } = await driver.run({ family: 'transactions', seed: 0, resp: [2, 2], options: {}, steps });
+      expect(difference).toBeUndefined();
+    } finally {
+      await driver.stop();
+    }
+  });
+});
+
 describe('scripts', () => {
   it.each(FAMILY_NAMES)('are a function of their seed: %s', (family) => {
     expect(JSON.stringify(makeScript(family, SEED))).toBe(JSON.stringify(makeScript(family, SEED)));
@@ -207,6 +301,34 @@ describe('scripts', () => {
   it('give each accepted difference an id of its own and a reason', () => {
     expect(new Set(ACCEPTED_ROWS.map((row) => row.id)).size).toBe(ACCEPTED_ROWS.length);
     for (const row of ACCEPTED_ROWS) expect(row.reason.length, row.id).toBeGreaterThan(20);
+  });
+});
+
+describe('rows of accepted differences', () => {
+  const none: ScriptDifference = {
+    kind: 'frame', connection: 0, isSender: true, pending: [], resp: 2, causes: new Set(), oracle: '+OK\r\n', subject: '+OK\r\n',
+    causeLines: [], expired: new Set(), trackingWords: new Set(), isReorderedTarget: false,
+  };
+  const arity = (name: string): string => `-ERR wrong number of arguments for '${name}' command\r\n`;
+  const told = (name: string): string => `>2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\n${name}\r\n`;
+  const missed = '*3\r\n$7\r\nmessage\r\n$22\r\n__keyevent@0__:keymiss\r\n$1\r\na\r\n';
+  const plus: Line[] = [['XREAD', 'STREAMS', 'a', '+']];
+  it.each<[string | undefined, Partial<ScriptDifference>]>([
+    ['newer-arity', { oracle: arity('zrank'), subject: '+QUEUED\r\n' }],
+    ['newer-arity', { oracle: arity('zrevrank'), subject: "-ERR Can't execute 'zrevrank': only PING …\r\n" }],
+    [undefined, { oracle: arity('zscore'), subject: '+QUEUED\r\n' }],
+    [undefined, { oracle: arity('zrank'), subject: '*0\r\n' }],
+    ['key-miss-of-the-last-entry', { isSender: false, causeLines: plus, subject: missed }],
+    [undefined, { isSender: false, causeLines: [['XREAD', 'STREAMS', 'a', '$']], subject: missed }],
+    ['order-between-trackers', { isSender: false, isReorderedTarget: true, oracle: told('a'), subject: told('b') }],
+    [undefined, { isSender: false, oracle: told('a'), subject: told('b') }],
+    ['invalidation-of-what-had-expired', { subject: told('a'), expired: new Set(['a']), trackingWords: new Set(['noloop']) }],
+    [undefined, { subject: told('b'), expired: new Set(['a']), trackingWords: new Set(['noloop']) }],
+    [undefined, { isSender: false, subject: told('a'), expired: new Set(['a']), trackingWords: new Set(['noloop']) }],
+    // A frame too many is only for rows that are about one.
+    [undefined, { oracle: undefined, subject: missed, causeLines: plus }],
+  ])('explain %s: %j', (id, difference) => {
+    expect(findRow({ ...none, ...difference }, false)?.id).toBe(id);
   });
 });
 

@@ -89,6 +89,12 @@ export class Side {
     return this.controlClient;
   }
 
+  /** Asks on a new control connection from now on: on the old one a late answer may still come, and answer something else. */
+  renewControl(): void {
+    this.controlClient?.close();
+    this.controlClient = undefined;
+  }
+
   private get port(): number {
     if (this.server === undefined) throw new Error('the server has not been started');
     return this.server.port;
@@ -185,6 +191,12 @@ export class Side {
       if (row.flags.includes('b')) return 'blocked';
       return row.isInMulti ? 'multi' : 'free';
     });
+  }
+
+  /** How many keys the server has found expired so far. The token is for MONITOR, see Wire. */
+  async expiredCount(token: string): Promise<number> {
+    const reply = await (await this.control()).send('INFO', 'stats', token);
+    return Number(/\bexpired_keys:(\d+)/.exec(reply.text)?.[1]);
   }
 
   /** Asks twice, as the header says, then lets node read what lies in the sockets. */

@@ -14,8 +14,8 @@ import { FrameError, frameEnd } from '../support/resp-frames.js';
 
 const CRLF = Buffer.from('\r\n');
 const PUSH = 0x3e;
-/** A MONITOR's line about one of the driver's fences: the driver's doing, and no part of the script. */
-const FENCE_SEEN = /^\+\d+\.\d+ \[[^\]]*\] "PING" "fence-\d+"\r\n$/;
+/** A MONITOR's line about one of the driver's fences or questions: the driver's doing, and no part of the script. */
+const FENCE_SEEN = /^\+\d+\.\d+ \[[^\]]*\] ("PING"|"INFO" "stats") "fence-\d+"\r\n$/;
 
 /** A frame, and the pushes that were found inside it. */
 export interface Taken {
