@@ -90,6 +90,7 @@ struct SnapshotOptions {
 
 struct SnapshotOutcome {
   bool is_cancelled = false;
+  bool is_past_instant = false;  // and the journal has done what it was asked
   int error = 0;  // errno
   uint64_t keys = 0;
   uint64_t bytes = 0;
@@ -203,6 +204,7 @@ class Snapshot final : private engine::SnapshotHook, private RdbSink {
   int out_db_ = -1;         // the database selected at its end
   uint64_t offset_ = 0;
   int journal_error_ = 0;
+  bool is_past_instant_ = false;
   bool is_sweep_ = false;
   engine::SnapshotJournal* journal_ = nullptr;
   std::thread::id saver_;

@@ -33,6 +33,7 @@ SnapshotOutcome Snapshot::Run(const std::function<void()>& on_instant) {
   }
   outcome.error = file_.error() != 0 ? file_.error() : journal_error_;
   outcome.is_cancelled = outcome.error == 0 && is_cancelled_.load(std::memory_order_relaxed);
+  outcome.is_past_instant = is_past_instant_;
   outcome.keys = keys_done();
   outcome.bytes = file_.bytes();
   outcome.version = options_.format == SnapshotFormat::kRdb ? version_ : 0;
@@ -131,7 +132,8 @@ void Snapshot::WriteFile(const std::function<void()>& on_instant) {
   access_->WithAll([this] { Instant(); });
   journal_error_ = WaitForJournal();
   if (journal_error_ != 0) Cancel();
-  if (journal_error_ == 0 && on_instant) on_instant();
+  is_past_instant_ = journal_error_ == 0;
+  if (is_past_instant_ && on_instant) on_instant();
   records_->FileHead(head_, &out_);
   if (!head_.databases.empty()) out_db_ = head_.databases.back().db;
   if (options_.format == SnapshotFormat::kAof) out_db_ = -1;
