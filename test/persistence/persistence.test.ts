@@ -51,6 +51,16 @@ class Life {
     return this.persistence.load();
   }
 
+  /** CONFIG SET of one option, as the supervisor does it: an error text. */
+  async configSet(name: string, value: string): Promise<string | undefined> {
+    const takeBack = this.config.setRevocably([[name, value]], { mayChangeProtected: true }, (row) => {
+      this.persistence.optionChanged(row.name);
+      return undefined;
+    });
+    const error = await this.persistence.optionsSettled([name]);
+    return error === undefined ? undefined : takeBack(name, error).message;
+  }
+
   set(name: string, value: string): void {
     this.config.overwrite(name, value);
     this.persistence.optionChanged(name);
@@ -360,6 +370,31 @@ describe('AOF', () => {
     await life.settle();
     expect(life.native.journal).toBe(undefined);
     expect(life.info().has('aof_current_size')).toBe(false);
+  });
+
+  it.each(['mkdir', 'write', 'snapshot-begin'])('is not switched on when %s fails', async (operation) => {
+    const life = await born();
+    life.write(2);
+    files.fails = (what) => (what === operation ? 'ENOSPC' : undefined);
+    expect(await life.configSet('appendonly', 'yes')).toBe(
+      "CONFIG SET failed (possibly related to argument 'appendonly') - Unable to turn on AOF. Check server logs.",
+    );
+    expect(life.config.isOn('appendonly')).toBe(false);
+    await life.settle();
+    expect(life.info().get('aof_enabled')).toBe('0');
+    expect(life.info().get('aof_last_bgrewrite_status')).toBe('err');
+    expect(life.info().get('aof_rewrites_consecutive_failures')).toBe('0');
+    expect(life.native.journal).toBe(undefined);
+    await life.tick(2000);
+    expect(life.info().get('aof_enabled')).toBe('0');
+    files.fails = () => undefined;
+    expect(await life.configSet('appendonly', 'yes')).toBe(undefined);
+    await life.settle();
+    expect(life.info().get('aof_enabled')).toBe('1');
+    life.write(1);
+    expect(files.content.get('/data/appendonlydir/appendonly.aof.1.incr.aof')).toBe('3\n');
+    // It is on: what fails later is tried again, and nobody who sets it to what it is hears of it.
+    expect(await life.configSet('appendonly', 'yes')).toBe(undefined);
   });
 
   it('is rewritten while it is off: a base that a start with it loads', async () => {
