@@ -119,6 +119,7 @@ SnapshotOptions ReadRequest(const Napi::Object& request) {
   options.compresses = request.Get("compresses").ToBoolean();
   options.has_checksum = request.Get("hasChecksum").ToBoolean();
   options.syncs_on_the_way = request.Get("syncsOnTheWay").ToBoolean();
+  options.gives_way = request.Get("givesWay").ToBoolean();
   options.key_delay_us = request.Get("keyDelayUs").As<Napi::Number>().Int64Value();
   const Napi::Array aux = request.Get("aux").As<Napi::Array>();
   for (uint32_t i = 0; i < aux.Length(); i++) {

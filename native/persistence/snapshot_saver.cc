@@ -27,6 +27,7 @@ SnapshotOutcome Snapshot::Run(const std::function<void()>& on_instant) {
   SnapshotOutcome outcome;
   if (file_.Open(options_.path)) {
     if (engine_.unfinished_snapshots >= kCancelledMax) Sweep();
+    pace_.Begin();
     WriteFile(on_instant);
     engine_.unfinished_snapshots = Stops() ? engine_.unfinished_snapshots + 1 : 0;
     if (!Stops()) EndFile();
@@ -178,12 +179,14 @@ bool Snapshot::Slice(uint16_t index, Walk* walk) {
   // Where a core is short, those who answer clients come first, and a thread that gives it up now is not
   // stopped in its next stay, under a lease.
   std::this_thread::yield();
+  GiveWay();
   Rest(keys);
   return is_done;
 }
 
 bool Snapshot::SliceTable(Shard* shard, Walk* walk, uint64_t* keys) {
-  const int64_t until_ns = Clock::MonotonicNs() + options_.slice_ns;
+  const int64_t slice_ns = pace_.has_clients() ? options_.slice_with_clients_ns : options_.slice_ns;
+  const int64_t until_ns = Clock::MonotonicNs() + slice_ns;
   Table& table = walk->table();
   while (walk->next_bucket < table.bucket_count()) {
     table.VisitBuckets(walk->next_bucket++, 1, [&](Handle handle) {
@@ -263,6 +266,7 @@ void Snapshot::SaveBig(uint16_t index, int db, Entry* entry) {
   out_db_ = db;
   records_->Head(*entry, &out_);
   is_frozen_done_.store(0, std::memory_order_relaxed);  // under the lease, as `frozen`
+  is_frozen_awaited_.store(false, std::memory_order_relaxed);
   shard.frozen = entry;
   frozen_ = entry;
   access_->Release(index);
@@ -300,6 +304,7 @@ void Snapshot::WriteFrozen() {
 bool Snapshot::Take(std::string* out) {
   file_.Write(*out);
   out->clear();
+  if (!holds_lease_) GiveWay();
   return !Stops();
 }
 
@@ -383,6 +388,12 @@ void Snapshot::Abandon() {
     EndShard(&shard);
     access_->Release(index);
   }
+}
+
+/// Rests behind work that was done, unless somebody waits for what is being done.
+void Snapshot::GiveWay() {
+  if (is_sweep_ || is_awaited_.load(std::memory_order_relaxed) || is_frozen_awaited_.load(std::memory_order_relaxed)) return;
+  pace_.GiveWay();
 }
 
 void Snapshot::LetGo() {

@@ -23,6 +23,8 @@ export interface SnapshotRequest {
   syncsOnTheWay: boolean;
   /** Auxiliary fields of the head, in order. */
   aux: (readonly [string, string])[];
+  /** In the background: it rests in between while commands are executed, and takes up to twice as long. */
+  givesWay: boolean;
   /** rdb-key-save-delay: microseconds to wait after each key, for tests; 0 for none. */
   keyDelayUs: number;
   /** What happens to the journal in the snapshot's instant. `cut`: what came before goes to its file, which is synced;

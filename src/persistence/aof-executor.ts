@@ -264,7 +264,7 @@ export class AofExecutor {
   // ---- Snapshots ----
 
   private async writeBase(path: string, format: 'rdb' | 'aof'): Promise<void> {
-    const order = { path: this.inRoot(path), format, isAofBase: true, journal: 'none' } as const;
+    const order = { path: this.inRoot(path), format, isAofBase: true, isInBackground: false, journal: 'none' } as const;
     await this.snapshots.write(order, () => undefined, () => true);
   }
 
@@ -278,6 +278,7 @@ export class AofExecutor {
       path: this.inRoot(path),
       format,
       isAofBase: true,
+      isInBackground: true,
       journal,
       ...(journalPath === undefined ? {} : { journalPath }),
     };

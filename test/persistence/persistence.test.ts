@@ -114,6 +114,7 @@ describe('RDB files', () => {
       compresses: true,
       hasChecksum: true,
       syncsOnTheWay: true,
+      givesWay: false,
       keyDelayUs: 0,
       journal: 'none',
     });
@@ -218,6 +219,7 @@ describe('RDB files', () => {
     expect(life.persistence.bgsave(false)).toEqual({ isError: false, text: 'Background saving started' });
     await life.settle();
     expect(await life.persistence.save()).toBe('Background save already in progress');
+    expect(life.native.requests.at(-1)?.givesWay).toBe(true);
     Life.nowMs += 3000;
     const info = life.info();
     expect(info.get('rdb_bgsave_in_progress')).toBe('1');
@@ -324,6 +326,7 @@ describe('AOF', () => {
     await life.settle();
     expect(life.info().get('aof_last_bgrewrite_status')).toBe('ok');
     expect(life.info().get('aof_rewrites')).toBe('1');
+    expect(life.native.requests.map(({ format, givesWay }) => [format, givesWay])).toContainEqual(['rdb', true]);
     expect(files.content.get(MANIFEST)?.replace(/^#.*\n/m, '')).toBe(
       'file appendonly.aof.2.base.rdb seq 2 type b\nfile appendonly.aof.2.incr.aof seq 2 type i\n',
     );
@@ -485,6 +488,7 @@ describe('shutdown', () => {
     asked.write(1);
     expect(await asked.persistence.prepareShutdown({ saves: true, isForced: false })).toBe('ready');
     expect(files.content.get(DUMP)).toBe('RDB 3\n');
+    expect(asked.native.requests.at(-1)?.givesWay).toBe(false);
   });
 
   it('goes on when the save fails, unless forced', async () => {
