@@ -17,6 +17,8 @@ constexpr int64_t kRestPerWork = 1;
 constexpr int64_t kRestMinNs = 100'000;
 // Nobody gains by longer ones (a piece of a big value, a file system that is slow).
 constexpr int64_t kRestMaxNs = 2'000'000;
+// What a rest was too long is taken off the next, but work in one piece stays short.
+constexpr int64_t kCreditMaxNs = 100'000;
 constexpr int64_t kLookEveryNs = 1'000'000;
 
 int64_t ThreadCpuNs() {
@@ -46,7 +48,10 @@ void SaverPace::LookForClients(int64_t now_ns) {
 }
 
 bool SaverPace::GiveWay() {
-  if (!is_on_) return false;
+  if (!is_on_) {
+    std::this_thread::yield();
+    return false;
+  }
   const int64_t now_ns = Clock::MonotonicNs();
   if (now_ns - looked_at_ns_ >= kLookEveryNs) LookForClients(now_ns);
   const int64_t cpu_ns = ThreadCpuNs();
@@ -60,7 +65,7 @@ bool SaverPace::GiveWay() {
   if (owed_ns_ < kRestMinNs) return false;
   std::this_thread::sleep_for(std::chrono::nanoseconds(owed_ns_));
   const int64_t slept_ns = Clock::MonotonicNs() - now_ns;
-  owed_ns_ = std::max(owed_ns_ - slept_ns, -kRestMaxNs);
+  owed_ns_ = std::max(owed_ns_ - slept_ns, -kCreditMaxNs);
   return true;
 }
 

@@ -4,8 +4,11 @@
 // whose cores are all busy each of its stays in a shard may be interrupted by the scheduler, with the lease held. So for
 // work that is done in the background there is a rest of kRestPerWork times its length behind it, as long as commands
 // are being executed; without them nobody would notice, and there is none. What counts is the thread's processor time:
-// where cores are short already, the rest does not grow with them. A thread that sleeps often also gets the processor
-// sooner when it wakes, and its short stays are over before its turn is.
+// where cores are short already, the rest does not grow with them. And a thread that has slept has a whole turn before it
+// when it wakes, so that its short stays are over before the scheduler ends it.
+//
+// Off, the thread yields instead, which gives the same, but on a busy machine costs a turn for each stay: Linux takes it
+// that whoever yields wants nothing for as long as a turn is.
 //
 // A lower priority (nice) was not taken: it holds under leases, too, and a thread without privileges cannot take it back.
 //
@@ -20,7 +23,7 @@ namespace sherd::persistence {
 
 class SaverPace {
  public:
-  /// Off: nothing rests (SAVE, the last save of a shutdown).
+  /// Off: it yields, and nothing rests (SAVE, the last save of a shutdown).
   SaverPace(engine::Engine& engine, bool is_on) : engine_(engine), is_on_(is_on) {}
 
   /// The work begins here.

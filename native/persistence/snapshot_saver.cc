@@ -178,7 +178,6 @@ bool Snapshot::Slice(uint16_t index, Walk* walk) {
   if (out_.size() >= options_.slice_bytes / 2) Flush();
   // Where a core is short, those who answer clients come first, and a thread that gives it up now is not
   // stopped in its next stay, under a lease.
-  std::this_thread::yield();
   GiveWay();
   Rest(keys);
   return is_done;
