@@ -50,7 +50,7 @@ std::shared_ptr<Saver> SaverOf(const std::shared_ptr<net::Server>& server) {
 /// A running snapshot as Node sees it.
 class SnapshotJob final : public Napi::AsyncProgressQueueWorker<char> {
  public:
-  /// `journal_path`: of the file that the journal begins in; else empty.
+  /// `journal_path`: of the file that the journal begins in, or goes on in behind a cut; else empty.
   SnapshotJob(Napi::Env env, std::shared_ptr<net::Server> server, SnapshotOptions options, std::string journal_path,
               Napi::Function on_instant)
       : Napi::AsyncProgressQueueWorker<char>(env, "sherd-snapshot"),
@@ -64,8 +64,9 @@ class SnapshotJob final : public Napi::AsyncProgressQueueWorker<char> {
   Napi::Promise promise() const { return deferred_.Promise(); }
 
   void Execute(const ExecutionProgress& progress) override {
-    if (options_.journal == JournalStep::kBegin) {
-      outcome_.error = journal_.Open(journal_path_, 0, 0);
+    if (!journal_path_.empty()) {
+      outcome_.error = options_.journal == JournalStep::kBegin ? journal_.Open(journal_path_, 0, 0)
+                                                               : journal_.Prepare(journal_path_);
       if (outcome_.error != 0) return SaverOf(server_)->GiveUp();
     }
     outcome_ = SaverOf(server_)->Run(options_, [&progress] {
@@ -85,6 +86,7 @@ class SnapshotJob final : public Napi::AsyncProgressQueueWorker<char> {
     Napi::Error error =
         Napi::Error::New(Env(), outcome_.is_cancelled ? std::string("cancelled") : std::strerror(outcome_.error));
     if (!outcome_.is_cancelled) error.Set("code", Napi::String::New(Env(), uv_err_name(-outcome_.error)));
+    error.Set("isPastInstant", Napi::Boolean::New(Env(), outcome_.is_past_instant));
     deferred_.Reject(error.Value());
   }
 
@@ -117,6 +119,7 @@ SnapshotOptions ReadRequest(const Napi::Object& request) {
   options.compresses = request.Get("compresses").ToBoolean();
   options.has_checksum = request.Get("hasChecksum").ToBoolean();
   options.syncs_on_the_way = request.Get("syncsOnTheWay").ToBoolean();
+  options.gives_way = request.Get("givesWay").ToBoolean();
   options.key_delay_us = request.Get("keyDelayUs").As<Napi::Number>().Int64Value();
   const Napi::Array aux = request.Get("aux").As<Napi::Array>();
   for (uint32_t i = 0; i < aux.Length(); i++) {
@@ -143,9 +146,8 @@ Napi::Value StartSnapshot(const Napi::CallbackInfo& info) {
     return env.Undefined();
   }
   std::string journal_path;
-  if (options.journal == JournalStep::kBegin) {
-    journal_path = Latin1Bytes(info[1].As<Napi::Object>().Get("journalPath"));
-  }
+  const Napi::Value path = info[1].As<Napi::Object>().Get("journalPath");
+  if (options.journal != JournalStep::kNone && !path.IsUndefined()) journal_path = Latin1Bytes(path);
   auto* job = new SnapshotJob(env, std::move(server), std::move(options), std::move(journal_path),
                               info[2].As<Napi::Function>());
   const Napi::Promise promise = job->promise();

@@ -338,6 +338,7 @@ SnapshotOptions TinyOptions(Random& random) {
   options.compresses = random.OneIn(2);
   options.has_checksum = !random.OneIn(4);
   options.aux = {{"redis-ver", "7.2.0"}, {"ctime", "1700000000"}};
+  options.gives_way = random.OneIn(2);
   options.slice_bytes = 1 + random.Below(300);
   options.side_bytes = 1 + random.Below(2000);
   options.big_bytes = random.OneIn(3) ? 64 * 1024 : 200 + random.Below(1500);

@@ -172,6 +172,22 @@ int Journal::Open(const std::string& path, uint64_t offset, uint64_t crc) {
   return 0;
 }
 
+int Journal::Prepare(const std::string& path) {
+  int error = 0;
+  std::unique_ptr<DiskFile> disk = open_file_(path, &error);
+  if (disk == nullptr) return error;
+  auto file = std::make_unique<AofFile>(std::move(disk), 0, 0);
+  if ((error = file->Open()) != 0) return error;
+  // The first takes what a second has left, the second what came during the first, which is little.
+  for (int round = 0; round < 2; round++) {
+    if ((error = SyncBeside()) != 0) return error;
+  }
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (state_ != FileState::kWriting) return EBADF;
+  prepared_ = std::move(file);
+  return 0;
+}
+
 void Journal::Begin() {
   CHECK(!is_on());
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -191,20 +207,28 @@ void Journal::Cut() {
   cut_seq_.store(seq, std::memory_order_relaxed);
   const std::lock_guard<std::mutex> lock(mutex_);
   if (seq > sync_target_) sync_target_ = seq;
+  is_cut_pending_ = true;
+  is_cut_ = true;
+  failures_at_cut_ = failures_;
   UpdateHolds();
   bell_.Ring();
 }
 
 engine::CutResult Journal::Wait() {
-  if (cut_seq_.load(std::memory_order_relaxed) == UINT64_MAX) return {0, status().offset};
-  const int error = SyncAll();
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return {error, cut_offset_};
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (!is_cut_) return {0, status_.offset};
+  is_cut_ = false;
+  changed_.wait(lock, [&] { return !is_cut_pending_ || failures_ != failures_at_cut_; });
+  if (!is_cut_pending_) return {0, cut_offset_};
+  // Whoever asked hears that there is no cut, so the journal must not go on in the new file by itself later.
+  prepared_.reset();
+  return {last_error_, 0};
 }
 
 int Journal::Resume() {
   std::unique_lock<std::mutex> lock(mutex_);
   if (state_ == FileState::kOff) return EBADF;
+  prepared_.reset();
   must_resume_ = true;
   bell_.Ring();
   changed_.wait(lock, [this] { return !must_resume_; });
@@ -266,38 +290,51 @@ void Journal::UpdateHolds() {
   if (engine_.durability.holds_replies.exchange(holds) && !holds) on_acknowledged_();
 }
 
+/// The journal goes on in `file`. All in front of it is in the old one, and synced. mutex_ is held.
+void Journal::TakeFile(std::unique_ptr<AofFile> file) {
+  WaitForSync();
+  file_ = std::move(file);
+  state_ = FileState::kWriting;
+  cut_seq_.store(UINT64_MAX, std::memory_order_relaxed);
+  is_cut_pending_ = false;
+  db_ = -1;
+  timestamp_sec_ = 0;
+}
+
+/// Ends a cut whose frames are all synced. mutex_ is held.
+void Journal::EndCut() {
+  const uint64_t cut = cut_seq_.load(std::memory_order_relaxed);
+  if (cut == UINT64_MAX || state_ != FileState::kWriting || durable_seq_ < cut) return;
+  cut_offset_ = offset_;
+  is_cut_pending_ = false;
+  if (prepared_ != nullptr) return TakeFile(std::move(prepared_));
+  state_ = FileState::kHeld;
+}
+
 /// Takes what callers have asked for, and tells them how far it is. Between two steps.
 void Journal::Answer() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (next_file_ != nullptr) {
-    if (file_ != nullptr) CloseFile();
-    file_ = std::move(next_file_);
-    state_ = FileState::kWriting;
-    cut_seq_.store(UINT64_MAX, std::memory_order_relaxed);
-    db_ = -1;
-    timestamp_sec_ = 0;
-  }
+  if (next_file_ != nullptr) TakeFile(std::move(next_file_));
   if (must_resume_) {
     must_resume_ = false;
+    is_cut_pending_ = false;
     state_ = FileState::kWriting;
     cut_seq_.store(UINT64_MAX, std::memory_order_relaxed);
     db_ = -1;  // a snapshot's stream begins at the cut, and must not depend on what was before
   }
   if (must_close_ || (is_stopping_ && state_ != FileState::kOff)) {
     cut_seq_.store(UINT64_MAX, std::memory_order_relaxed);
+    is_cut_pending_ = false;
     sync_target_ = last_seq_.load(std::memory_order_relaxed);
   }
-  const uint64_t cut = cut_seq_.load(std::memory_order_relaxed);
-  if (cut != UINT64_MAX && state_ == FileState::kWriting && durable_seq_ >= cut) {
-    state_ = FileState::kHeld;
-    cut_offset_ = offset_;
-  }
+  EndCut();
   if (new_error_ != 0) {
     failures_++;
     last_error_ = new_error_;
     new_error_ = 0;
   }
   wanted_sync_ = sync_target_;
+  wanted_beside_ = beside_target_;
   synced_target_ = durable_seq_;
   if (state_ != FileState::kOff) UpdateHolds();
   status_.file_bytes = file_ == nullptr ? 0 : file_->written();
@@ -346,7 +383,7 @@ bool Journal::CloseIfAsked() {
 void Journal::CloseFile() {
   WaitForSync();
   file_.reset();
-  if (next_file_ != nullptr) return;
+  prepared_.reset();
   // Off: what is still in the lanes has no file to go to.
   const uint64_t last = last_seq_.load(std::memory_order_relaxed);
   JournalFrame frame;
@@ -371,10 +408,17 @@ void Journal::CloseFile() {
 bool Journal::HasWork() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (next_file_ != nullptr || must_resume_ || must_close_ || is_stopping_ || sync_target_ != wanted_sync_) return true;
+    if (next_file_ != nullptr || must_resume_ || must_close_ || is_stopping_ || sync_target_ != wanted_sync_ ||
+        beside_target_ != wanted_beside_) {
+      return true;
+    }
   }
   if (file_ == nullptr) return false;
   if (durable_seq_ < written_seq_ && MustSyncNow()) return true;
+  {
+    const std::lock_guard<std::mutex> lock(sync_mutex_);
+    if (job_.disk != nullptr && job_.is_done) return true;
+  }
   return state_ == FileState::kWriting && last_seq_.load(std::memory_order_relaxed) != merged_seq_;
 }
 

@@ -14,11 +14,15 @@
 //    ▲                       │  └────────────── Cut ───────────────▲
 //    └──────── Close ────────┘     (frames up to the cut written and synced, later ones stay in their lanes)
 //
+// With Prepare before it, a cut holds nobody up for longer than the sync of what is left of the old file: the journal's
+// thread goes on in the prepared file by itself.
+//
 // Invariants
 // 1. Frames leave the lanes in the order 1, 2, 3, …; each is appended once.
 // 2. acknowledged ≤ the last unit that is in the file, and synced under always (unless syncs are held back).
 // 3. What has been taken from a lane stays in memory until it is written, and under always until it is synced.
-// 4. While `error` is set, writes are refused; the journal tries again every kRetryMs by itself.
+// 4. Nothing is written to a prepared file before all in front of it is synced in the old one.
+// 5. While `error` is set, writes are refused; the journal tries again every kRetryMs by itself.
 //
 // Threads: OnEffect and EndUnit by those that run commands, Cut, Begin and End by whoever holds all leases, the
 // control functions by any thread that may block; the rest is the journal's own thread, and one beside it that
@@ -79,7 +83,10 @@ class Journal final : public engine::PropagationSink, public engine::UnitSink, p
   /// The file that is written to from here on: after a cut in place of the present one, what is held back
   /// first; else the one that Begin needs.
   int Open(const std::string& path, uint64_t offset, uint64_t crc);
-  /// After a cut: on in the present file.
+  /// The next cut goes on in this new file by itself. What is written so far is synced beside the journal's thread
+  /// first, so that replies do not wait and little is left to sync in the instant. Returns when that is so.
+  int Prepare(const std::string& path);
+  /// After a cut, or instead of one that was prepared: on in the present file.
   int Resume();
   /// Everything so far is written and synced.
   int SyncAll();
@@ -128,6 +135,9 @@ class Journal final : public engine::PropagationSink, public engine::UnitSink, p
   void UpdateHolds();
   bool CloseIfAsked();
   void CloseFile();
+  void TakeFile(std::unique_ptr<AofFile> file);
+  void EndCut();
+  int SyncBeside();
   void SyncLoop();
 
   engine::Engine& engine_;
@@ -150,11 +160,16 @@ class Journal final : public engine::PropagationSink, public engine::UnitSink, p
   std::mutex mutex_;
   std::condition_variable changed_;
   std::unique_ptr<AofFile> next_file_;
+  std::unique_ptr<AofFile> prepared_;  // where the next cut goes on
+  bool is_cut_ = false;                // Cut has been called, and not yet Wait
+  bool is_cut_pending_ = false;        // … and its frames are not all synced
+  uint64_t failures_at_cut_ = 0;
   bool must_resume_ = false;
   bool must_close_ = false;
   bool is_stopping_ = false;
   uint64_t sync_target_ = 0;      // everything up to this is to be synced, whatever the policy
   uint64_t synced_target_ = 0;    // how far that has come
+  uint64_t beside_target_ = 0;    // everything up to this is to be synced beside the journal's thread
   uint64_t failures_ = 0;         // counts attempts that failed, for those who wait
   int last_error_ = 0;
   JournalStatus status_;
@@ -169,6 +184,7 @@ class Journal final : public engine::PropagationSink, public engine::UnitSink, p
   uint64_t durable_seq_ = 0;
   uint64_t published_seq_ = 0;
   uint64_t wanted_sync_ = 0;      // copy of sync_target_
+  uint64_t wanted_beside_ = 0;    // copy of beside_target_
   int64_t db_ = -1;               // selected in the file
   uint64_t offset_ = 0;           // of the stream of effects
   uint64_t cut_offset_ = 0;       // the same at the last cut

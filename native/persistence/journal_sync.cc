@@ -1,5 +1,7 @@
 // Journal: when the file is written and synced, and what happens when that fails.
 
+#include <cerrno>
+
 #include "base/check.h"
 #include "base/clock.h"
 #include "persistence/journal.h"
@@ -59,6 +61,8 @@ bool Journal::WriteAndSync() {
       return false;
     }
     did_something = true;
+  } else if (wanted_beside_ > durable_seq_) {
+    StartSync();
   } else if (policy_.load(std::memory_order_relaxed) == AppendFsync::kEverySec &&
              !holds_sync_.load(std::memory_order_relaxed) && Clock::MonotonicNs() >= next_sync_ns_) {
     StartSync();
@@ -126,6 +130,18 @@ int Journal::SyncNow() {
   durable_seq_ = written_seq_;
   next_sync_ns_ = Clock::MonotonicNs() + kSyncEveryMs * kMs;
   return 0;
+}
+
+/// Everything so far is synced, and replies go out meanwhile. Any thread.
+int Journal::SyncBeside() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (state_ != FileState::kWriting) return EBADF;
+  const uint64_t target = last_seq_.load(std::memory_order_relaxed);
+  if (target > beside_target_) beside_target_ = target;
+  const uint64_t failures = failures_;
+  bell_.Ring();
+  changed_.wait(lock, [&] { return synced_target_ >= target || failures_ != failures || state_ == FileState::kOff; });
+  return synced_target_ >= target ? 0 : last_error_;
 }
 
 /// Begins a sync beside this thread, unless one is under way.

@@ -355,6 +355,93 @@ TEST(journal_cut_parts_the_stream_at_one_instant) {
   for (int shard = 0; shard < 4; shard++) EXPECT_EQ(seen[static_cast<size_t>(shard)], crowd.entered(shard));
 }
 
+TEST(journal_prepared_cut_goes_on_in_the_new_file_by_itself) {
+  for (const AppendFsync policy : {AppendFsync::kAlways, AppendFsync::kEverySec, AppendFsync::kNo}) {
+    FakeDisk disk(test::Seed());
+    Rig rig(3, disk.Opener());
+    rig.journal->SetPolicy(policy, false);
+    EXPECT_EQ(rig.journal->Open("file0", 0, 0), 0);
+    rig.journal->Begin();
+    Crowd crowd(rig, 3, test::Seed());
+    Random random(test::Seed());
+    std::vector<std::string> files = {"file0"};
+    for (int round = 0; round < 8; round++) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(random.Below(15)));
+      const std::string next = "file" + std::to_string(files.size());
+      EXPECT_EQ(rig.journal->Prepare(next), 0);
+      if (random.Below(3) == 0) {
+        // It did not come to the instant.
+        EXPECT_EQ(rig.journal->Resume(), 0);
+        EXPECT_EQ(disk.Bytes(next), std::string());
+        continue;
+      }
+      std::vector<uint64_t> at_cut;
+      crowd.WithAll([&] {
+        rig.journal->Cut();
+        for (int shard = 0; shard < 4; shard++) at_cut.push_back(crowd.entered(shard));
+      });
+      EXPECT_EQ(rig.journal->Wait().error, 0);
+      // All before the cut is synced in the files up to the old one, nothing behind it is there.
+      std::vector<std::vector<std::string>> all;
+      for (const std::string& file : files) {
+        EXPECT_EQ(disk.Bytes(file), disk.Synced(file));
+        for (auto& command : ReadAof(disk.Synced(file))) all.push_back(std::move(command));
+      }
+      EXPECT_TRUE(CheckEntries(all) == at_cut);
+      files.push_back(next);
+    }
+    crowd.Stop();
+    rig.journal->End();
+    EXPECT_EQ(rig.journal->Close(), 0);
+    std::vector<std::vector<std::string>> all;
+    for (const std::string& file : files) {
+      const auto commands = ReadAof(disk.Synced(file));
+      if (!commands.empty()) EXPECT_TRUE(commands[0][0] == "SELECT" || commands[0][0] == "MULTI");
+      for (const auto& command : commands) all.push_back(command);
+    }
+    const std::vector<uint64_t> seen = CheckEntries(all);
+    for (int shard = 0; shard < 4; shard++) EXPECT_EQ(seen[static_cast<size_t>(shard)], crowd.entered(shard));
+  }
+}
+
+TEST(journal_prepared_cut_that_fails_stays_in_the_old_file) {
+  FakeDisk disk(test::Seed());
+  Rig rig(1, disk.Opener());
+  EXPECT_EQ(rig.journal->Open("a", 0, 0), 0);
+  rig.journal->Begin();
+  engine::ThreadState thread;
+  engine::SetThisThread(&thread);
+  Effect(rig, 0, {"ENTER", "0", "1"});
+  engine::EndUnit(thread);
+  EXPECT_EQ(rig.journal->Prepare("b"), 0);
+  disk.FailOften(0, 100, 0);
+  Effect(rig, 0, {"ENTER", "0", "2"});
+  engine::EndUnit(thread);
+  rig.journal->Cut();
+  EXPECT_EQ(rig.journal->Wait().error, EIO);
+  // The disk works again before anybody has said what is to be done: the new file is not the journal's all the same.
+  disk.FailOften(0, 0, 0);
+  Effect(rig, 0, {"ENTER", "0", "3"});
+  engine::EndUnit(thread);
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_EQ(disk.Bytes("b"), std::string());
+  EXPECT_EQ(rig.journal->Resume(), 0);
+  EXPECT_EQ(rig.journal->SyncAll(), 0);
+  EXPECT_EQ(CheckEntries(ReadAof(disk.Synced("a")))[0], uint64_t{3});
+  EXPECT_EQ(disk.Bytes("b"), std::string());
+  // A disk that does not work is met before the instant.
+  disk.FailOften(100, 0, 0);
+  Effect(rig, 0, {"ENTER", "0", "4"});
+  engine::EndUnit(thread);
+  EXPECT_EQ(rig.journal->Prepare("b"), ENOSPC);
+  disk.FailOften(0, 0, 0);
+  EXPECT_EQ(rig.journal->Resume(), 0);
+  EXPECT_EQ(rig.journal->SyncAll(), 0);
+  EXPECT_EQ(CheckEntries(ReadAof(disk.Synced("a")))[0], uint64_t{4});
+  rig.journal->End();
+  EXPECT_EQ(rig.journal->Close(), 0);
+}
+
 TEST(journal_cut_that_cannot_be_written_fails_and_can_be_taken_back) {
   FakeDisk disk(test::Seed());
   Rig rig(1, disk.Opener());

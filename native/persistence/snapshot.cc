@@ -23,7 +23,8 @@ Snapshot::Snapshot(engine::Engine& engine, engine::SnapshotAccess* access, const
       options_(options),
       version_(options.version),
       file_(options.has_checksum && options.format == SnapshotFormat::kRdb, options.syncs_on_the_way),
-      shards_(new Shard[static_cast<size_t>(engine.shard_count())]) {
+      shards_(new Shard[static_cast<size_t>(engine.shard_count())]),
+      pace_(engine, options.gives_way) {
   for (int i = 0; i < engine.shard_count(); i++) {
     shards_[static_cast<size_t>(i)].space = &engine.keyspace(static_cast<engine::ShardId>(i));
   }
@@ -59,7 +60,12 @@ void Snapshot::Save(uint16_t index, int db, Entry* entry) {
     return;
   }
   // The saver serves queues when it lets a lease go: then it is its own turn to write what it was about to.
-  if (std::this_thread::get_id() == saver_) WriteFrozen();
+  if (std::this_thread::get_id() == saver_) {
+    holds_lease_ = true;
+    WriteFrozen();
+    holds_lease_ = false;
+  }
+  is_frozen_awaited_.store(true, std::memory_order_relaxed);
   // acquire: pairs with the release in WriteFrozen: its reads of the value come before our caller's changes.
   while (is_frozen_done_.load(std::memory_order_acquire) == 0) is_frozen_done_.wait(0, std::memory_order_acquire);
   shard.frozen = nullptr;  // it may move from now on

@@ -63,6 +63,7 @@
 
 #include "engine/engine.h"
 #include "engine/snapshot_hook.h"
+#include "persistence/saver_pace.h"
 #include "persistence/snapshot_file.h"
 #include "persistence/snapshot_records.h"
 
@@ -80,9 +81,11 @@ struct SnapshotOptions {
   std::vector<std::pair<std::string, std::string>> aux;
   int64_t key_delay_us = 0;
   JournalStep journal = JournalStep::kNone;
+  bool gives_way = false;  // rests while commands are executed
 
   // Measures; tests make them small.
   int64_t slice_ns = 100'000;
+  int64_t slice_with_clients_ns = 50'000;  // where it gives way to some
   size_t slice_bytes = 64 * 1024;
   size_t side_bytes = 64 * 1024;  // a side buffer of this size is written soon
   size_t big_bytes = 64 * 1024;   // an entry with a value above is big
@@ -90,6 +93,7 @@ struct SnapshotOptions {
 
 struct SnapshotOutcome {
   bool is_cancelled = false;
+  bool is_past_instant = false;  // and the journal has done what it was asked
   int error = 0;  // errno
   uint64_t keys = 0;
   uint64_t bytes = 0;
@@ -184,6 +188,7 @@ class Snapshot final : private engine::SnapshotHook, private RdbSink {
   void LetGo();
   void Flush();
   void EndFile();
+  void GiveWay();
   void Rest(uint64_t keys);
   void CountSaved(uint64_t keys) { keys_done_.fetch_add(keys, std::memory_order_relaxed); }
   void AppendToSide(Shard* shard, int db, const engine::Entry& entry);
@@ -203,13 +208,17 @@ class Snapshot final : private engine::SnapshotHook, private RdbSink {
   int out_db_ = -1;         // the database selected at its end
   uint64_t offset_ = 0;
   int journal_error_ = 0;
+  bool is_past_instant_ = false;
   bool is_sweep_ = false;
+  bool holds_lease_ = false;  // where it matters: in WriteFrozen
+  SaverPace pace_;
   engine::SnapshotJournal* journal_ = nullptr;
   std::thread::id saver_;
   engine::Entry* frozen_ = nullptr;  // the one being written, whoever has it
 
   // The frozen entry has been read to its end. release: pairs with the acquire of whoever waits for it in Save.
   std::atomic<uint32_t> is_frozen_done_{0};
+  std::atomic<bool> is_frozen_awaited_{false};  // by a thread that can do nothing else
 
   std::mutex wanted_mutex_;
   std::deque<Wanted> wanted_;  // guarded by wanted_mutex_

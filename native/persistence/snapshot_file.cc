@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <thread>
 
 #include "base/check.h"
 #include "base/crc64.h"
@@ -37,7 +36,6 @@ bool SnapshotFile::Write(std::string_view bytes) {
     bytes.remove_prefix(static_cast<size_t>(written));
     bytes_.store(this->bytes() + static_cast<uint64_t>(written), std::memory_order_relaxed);
   }
-  std::this_thread::yield();  // as between two slices
   if (syncs_on_the_way_ && this->bytes() - sync_from_ >= kSyncBytes) SyncSome();
   return error() == 0;
 }

@@ -27,12 +27,14 @@ SnapshotOutcome Snapshot::Run(const std::function<void()>& on_instant) {
   SnapshotOutcome outcome;
   if (file_.Open(options_.path)) {
     if (engine_.unfinished_snapshots >= kCancelledMax) Sweep();
+    pace_.Begin();
     WriteFile(on_instant);
     engine_.unfinished_snapshots = Stops() ? engine_.unfinished_snapshots + 1 : 0;
     if (!Stops()) EndFile();
   }
   outcome.error = file_.error() != 0 ? file_.error() : journal_error_;
   outcome.is_cancelled = outcome.error == 0 && is_cancelled_.load(std::memory_order_relaxed);
+  outcome.is_past_instant = is_past_instant_;
   outcome.keys = keys_done();
   outcome.bytes = file_.bytes();
   outcome.version = options_.format == SnapshotFormat::kRdb ? version_ : 0;
@@ -131,7 +133,8 @@ void Snapshot::WriteFile(const std::function<void()>& on_instant) {
   access_->WithAll([this] { Instant(); });
   journal_error_ = WaitForJournal();
   if (journal_error_ != 0) Cancel();
-  if (journal_error_ == 0 && on_instant) on_instant();
+  is_past_instant_ = journal_error_ == 0;
+  if (is_past_instant_ && on_instant) on_instant();
   records_->FileHead(head_, &out_);
   if (!head_.databases.empty()) out_db_ = head_.databases.back().db;
   if (options_.format == SnapshotFormat::kAof) out_db_ = -1;
@@ -175,13 +178,14 @@ bool Snapshot::Slice(uint16_t index, Walk* walk) {
   if (out_.size() >= options_.slice_bytes / 2) Flush();
   // Where a core is short, those who answer clients come first, and a thread that gives it up now is not
   // stopped in its next stay, under a lease.
-  std::this_thread::yield();
+  GiveWay();
   Rest(keys);
   return is_done;
 }
 
 bool Snapshot::SliceTable(Shard* shard, Walk* walk, uint64_t* keys) {
-  const int64_t until_ns = Clock::MonotonicNs() + options_.slice_ns;
+  const int64_t slice_ns = pace_.has_clients() ? options_.slice_with_clients_ns : options_.slice_ns;
+  const int64_t until_ns = Clock::MonotonicNs() + slice_ns;
   Table& table = walk->table();
   while (walk->next_bucket < table.bucket_count()) {
     table.VisitBuckets(walk->next_bucket++, 1, [&](Handle handle) {
@@ -261,6 +265,7 @@ void Snapshot::SaveBig(uint16_t index, int db, Entry* entry) {
   out_db_ = db;
   records_->Head(*entry, &out_);
   is_frozen_done_.store(0, std::memory_order_relaxed);  // under the lease, as `frozen`
+  is_frozen_awaited_.store(false, std::memory_order_relaxed);
   shard.frozen = entry;
   frozen_ = entry;
   access_->Release(index);
@@ -298,6 +303,7 @@ void Snapshot::WriteFrozen() {
 bool Snapshot::Take(std::string* out) {
   file_.Write(*out);
   out->clear();
+  if (!holds_lease_) GiveWay();
   return !Stops();
 }
 
@@ -381,6 +387,12 @@ void Snapshot::Abandon() {
     EndShard(&shard);
     access_->Release(index);
   }
+}
+
+/// Rests behind work that was done, unless somebody waits for what is being done.
+void Snapshot::GiveWay() {
+  if (is_sweep_ || is_awaited_.load(std::memory_order_relaxed) || is_frozen_awaited_.load(std::memory_order_relaxed)) return;
+  pace_.GiveWay();
 }
 
 void Snapshot::LetGo() {

@@ -217,6 +217,7 @@ class Studio {
     uint64_t extra = 0;
     uint64_t held_back = 0;
     for (int i = 0; (whole < kSnapshotsMin || std::chrono::steady_clock::now() < until) && !is_lost_.load(); i++) {
+      request.gives_way = random.OneIn(2);
       request.compresses = random.OneIn(2);
       request.big_bytes = random.OneIn(2) ? 4096 : 64 * 1024;
       request.slice_bytes = random.OneIn(2) ? 500 : 64 * 1024;

@@ -27,6 +27,9 @@ export interface SetPermission {
   mayChangeProtected: boolean;
 }
 
+/** Sets back what CONFIG SET has changed, and gives the error that says so of the option `name`. */
+export type TakeBack = (name: string, error: string) => ConfigError;
+
 export class ConfigStore {
   private readonly values = new Map<OptionRow, string>();
   /** The value each option had before any file; differs from the row's default only in `dir`. */
@@ -121,6 +124,11 @@ export class ConfigStore {
 
   /** CONFIG SET. Throws ConfigError and changes nothing when any pair is refused. */
   set(pairs: readonly (readonly [string, string])[], permission: SetPermission, apply: Applier): void {
+    this.setRevocably(pairs, permission, apply);
+  }
+
+  /** The same; the result takes all of it back, for an option of which only later turns out that it does not hold. */
+  setRevocably(pairs: readonly (readonly [string, string])[], permission: SetPermission, apply: Applier): TakeBack {
     const rows = this.checkPairs(pairs, permission);
     const before = new Map(rows.map((row) => [row, this.valueOf(row)]));
     const changed: OptionRow[] = [];
@@ -135,17 +143,25 @@ export class ConfigStore {
       this.values.set(row, parsed.value);
     });
     this.applyAll(changed, before, apply);
+    return (name, error) => {
+      this.restore(changed, before, apply);
+      return setError(name, error);
+    };
   }
 
   private applyAll(changed: readonly OptionRow[], before: ReadonlyMap<OptionRow, string>, apply: Applier): void {
     for (const [index, row] of changed.entries()) {
       const error = apply(row, this.valueOf(row));
       if (error === undefined) continue;
-      for (const [old, oldValue] of before) this.values.set(old, oldValue);
       // The failed one too: it may have been applied in part (a listener closed before the new one failed).
-      for (const applied of changed.slice(0, index + 1).reverse()) apply(applied, this.valueOf(applied));
+      this.restore(changed.slice(0, index + 1), before, apply);
       throw setError(row.name, error);
     }
+  }
+
+  private restore(applied: readonly OptionRow[], before: ReadonlyMap<OptionRow, string>, apply: Applier): void {
+    for (const [row, value] of before) this.values.set(row, value);
+    for (const row of [...applied].reverse()) apply(row, this.valueOf(row));
   }
 
   private checkPairs(pairs: readonly (readonly [string, string])[], permission: SetPermission): OptionRow[] {

@@ -23,11 +23,13 @@ export interface SnapshotRequest {
   syncsOnTheWay: boolean;
   /** Auxiliary fields of the head, in order. */
   aux: (readonly [string, string])[];
+  /** In the background: it rests in between while commands are executed, and takes up to twice as long. */
+  givesWay: boolean;
   /** rdb-key-save-delay: microseconds to wait after each key, for tests; 0 for none. */
   keyDelayUs: number;
   /** What happens to the journal in the snapshot's instant. `cut`: what came before goes to its file, which is synced;
-   *  what comes later is held back until resumeJournal or openJournal. `begin`: it was off and begins in this instant,
-   *  into `journalPath`. */
+   *  what comes later goes to the new file `journalPath`, or without one is held back until resumeJournal or openJournal.
+   *  `begin`: it was off and begins in this instant, into `journalPath`. */
   journal: 'none' | 'cut' | 'begin';
   journalPath?: string;
 }
@@ -124,7 +126,8 @@ export interface JournalStatus {
 
 export interface PersistenceAddon {
   /** Begins a snapshot; one at a time. `onInstant` is called when the instant is over and what `journal` asked for has
-   *  been done (with `cut`: written and synced). */
+   *  been done (with `cut`: written and synced). An error has `isPastInstant`: true if that had been so. After one
+   *  without it, a journal that was to be cut awaits resumeJournal. */
   snapshot(engine: number, request: SnapshotRequest, onInstant: () => void): Promise<SnapshotResult>;
   /** The promise of the running one rejects with "cancelled". Nothing happens without one. */
   cancelSnapshot(engine: number): void;

@@ -11,7 +11,7 @@
  *
  * Main thread.
  */
-import { assert, assertPresent } from '../util/assert.js';
+import { assert } from '../util/assert.js';
 import {
   initialAofState,
   manifestName,
@@ -52,6 +52,8 @@ export class AofExecutor {
   private points = new Map<string, JournalPoint>();
   private snapshot: RunningSnapshot | undefined;
   private current: Promise<void> | undefined;
+  /** The last attempt to begin with a first base or a rewrite has failed, before its instant. */
+  hasFailedToBegin = false;
   /** The files of another directory are being looked at; what happens meanwhile comes afterwards. */
   private isEntering = false;
   private readonly laterEvents: AofEvent[] = [];
@@ -95,7 +97,9 @@ export class AofExecutor {
   }
 
   private async runBatch(actions: readonly AofAction[], batch: number): Promise<void> {
+    const isBeginning = this.state.batch?.phase.name === 'begin';
     const failure = await runInOrder(actions, (action) => this.run(action));
+    if (isBeginning) this.hasFailedToBegin = failure !== undefined;
     this.send(failure === undefined ? { type: 'done', batch } : { type: 'failed', batch, ...failure });
     if (this.state.batch === undefined && this.state.journal !== undefined) await this.measure();
   }
@@ -161,6 +165,7 @@ export class AofExecutor {
     // What a server exits for at its start is no reason to end one that runs.
     for (const line of refusal) this.parts.log('warning', line);
     this.parts.log('warning', `Can't use the AOF in ${root}`);
+    this.hasFailedToBegin = true;
     this.root = oldRoot;
     this.endRewrite(false);
   }
@@ -229,7 +234,7 @@ export class AofExecutor {
         return addon.openJournal(engine, { path, offset, crc });
       }
       case 'cut-journal':
-        return this.beginSnapshot(assertPresent(action.snapshot, 'a cut begins a rewrite'), 'cut');
+        return this.beginSnapshot(action.snapshot, 'cut', this.inRoot(action.journal));
       case 'begin-journal':
         await files.write(this.inRoot(action.journal), '');
         return this.beginSnapshot(action.snapshot, 'begin', this.inRoot(action.journal));
@@ -259,7 +264,7 @@ export class AofExecutor {
   // ---- Snapshots ----
 
   private async writeBase(path: string, format: 'rdb' | 'aof'): Promise<void> {
-    const order = { path: this.inRoot(path), format, isAofBase: true, journal: 'none' } as const;
+    const order = { path: this.inRoot(path), format, isAofBase: true, isInBackground: false, journal: 'none' } as const;
     await this.snapshots.write(order, () => undefined, () => true);
   }
 
@@ -273,6 +278,7 @@ export class AofExecutor {
       path: this.inRoot(path),
       format,
       isAofBase: true,
+      isInBackground: true,
       journal,
       ...(journalPath === undefined ? {} : { journalPath }),
     };
@@ -304,6 +310,8 @@ export class AofExecutor {
             ended({ type: 'snapshot-done' });
           },
           (error: unknown) => {
+            // So may this: the journal has gone on to its new file then, and the machine must know it there.
+            if ((error as { isPastInstant?: boolean }).isPastInstant === true) onInstant();
             ended({ type: 'snapshot-failed', reason: isPast ? failureReason(error) : '' });
             reject(error);
           },

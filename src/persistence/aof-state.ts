@@ -10,11 +10,12 @@
  *                  └──────────────► waiting ── committing ─►│on ── rewrite ──► on … (appendonly no)
  *
  * A rewrite, and how it differs from Redis: the journal is CUT at one instant, the instant of the snapshot. What came
- * before goes to the old file and is synced; what comes after is held back (its writers wait under `always`) until
- * the manifest that names the new file is on disk. So the old file can never be torn once it is not the last one,
- * which Redis would refuse at load, and nothing is acknowledged out of a file that no manifest names.
+ * before goes to the old file and is synced; what comes after goes to a new one, which is written to only then, and which
+ * the manifest on disk has named before the instant, while it was empty. So the old file can never be torn once one
+ * behind it has data, which Redis would refuse at load, nothing is acknowledged out of a file that no manifest names,
+ * and writers wait for no more than the sync of the old file's last milliseconds.
  *
- *   create N+1 · sync it and the directory · cut journal, begin snapshot · manifest(…, N, N+1) · journal to N+1
+ *   create N+1 · sync it and the directory · manifest(…, N, N+1) · cut journal from N to N+1, begin snapshot
  *   … snapshot done (synced temporary file) …
  *   rename to base M+1 · sync directory · manifest(base M+1, N+1, history …) · unlink history · manifest without it
  *
@@ -64,16 +65,17 @@ export type AofAction =
   | { do: 'load'; files: { path: string; isBase: boolean }[] }
   /** Writes the whole dataset, syncs it; the server does nothing else meanwhile. */
   | { do: 'write-base'; path: string; format: 'rdb' | 'aof' }
-  /** From now on effects are appended to this file, first those held back. It exists. */
+  /** From now on effects are appended to this file. It exists. */
   | { do: 'open-journal'; path: string }
-  /** At one instant: what came before is written to the journal's file and synced, what comes is held back, and with
-   *  `snapshot` the dataset of this instant begins to be written there in the background, synced at its end. */
-  | { do: 'cut-journal'; snapshot?: { path: string; format: 'rdb' | 'aof' } }
+  /** At one instant: what came before is written to the journal's file and synced, what comes goes to `journal`, which
+   *  exists and is empty, and the dataset of this instant begins to be written in the background, synced at its end.
+   *  When that fails, what comes is held back until resume-journal. */
+  | { do: 'cut-journal'; journal: string; snapshot: { path: string; format: 'rdb' | 'aof' } }
   /** As cut-journal, while nothing is journaled: `journal` is created or emptied, and gets all effects from here on. */
   | { do: 'begin-journal'; journal: string; snapshot: { path: string; format: 'rdb' | 'aof' } }
   /** The dataset of this instant begins to be written, as cut-journal, while nothing is journaled or will be. */
   | { do: 'begin-snapshot'; snapshot: { path: string; format: 'rdb' | 'aof' } }
-  /** The journal goes on in its file; what was held back comes first. */
+  /** After a cut that has failed: the journal goes on in its file; what was held back comes first. */
   | { do: 'resume-journal' }
   /** All effects so far are written and synced. */
   | { do: 'sync-journal' }
@@ -442,16 +444,25 @@ function begin(state: AofState): AofStep {
     ];
     return inFlight(state, { name: 'begin', manifest: state.manifest, journal: undefined, rewrite }, actions);
   }
+  const { incr, manifest, making } = incrToGoOnIn(state);
+  const actions: AofAction[] = [...making, { do: 'cut-journal', journal: inDirectory(options, incr.name), snapshot }];
+  return inFlight(state, { name: 'begin', manifest, journal: incr.name, rewrite }, actions);
+}
+
+/** Where a rewrite's journal goes: a new file, or the empty one that an attempt has left which failed behind its manifest. */
+function incrToGoOnIn(state: AofState): { incr: { name: string; seq: bigint }; manifest: Manifest; making: AofAction[] } {
+  const { options } = state;
+  const last = state.manifest.incrs.at(-1);
+  assert(state.isManifestSynced, 'what the manifest on disk says is known before anything is built upon it');
+  if (last !== undefined && last.name !== state.journal) return { incr: last, manifest: state.manifest, making: [] };
   const incr = nextIncr(state);
   const manifest = { ...state.manifest, incrs: [...state.manifest.incrs, incr] };
-  const actions: AofAction[] = [
+  const making: AofAction[] = [
     notice(`Creating AOF incr file ${incr.name} on background rewrite`),
     ...newFileActions(options, incr.name),
-    { do: 'cut-journal', snapshot },
     ...manifestActions(options, manifest),
-    { do: 'open-journal', path: inDirectory(options, incr.name) },
   ];
-  return inFlight(state, { name: 'begin', manifest, journal: incr.name, rewrite }, actions);
+  return { incr, manifest, making };
 }
 
 /** The base is written: it gets its name, and the manifest says so. */
@@ -615,9 +626,9 @@ function tell(state: AofState, ...actions: AofAction[]): AofStep {
 }
 
 /**
- * The beginning of a rewrite has failed. The journal goes on in the old file, which both manifests have when the new
- * one has been renamed but not surely synced; in that one the new file is empty, and a load takes a torn file in front
- * of empty ones for the last.
+ * The beginning of a rewrite has failed. The journal goes on in the old file, which both manifests have; in the new one,
+ * if that has been renamed, an empty file stands behind it, and a load takes a torn file in front of empty ones for the
+ * last.
  */
 function beginFailed(
   state: AofState,
@@ -639,9 +650,10 @@ function beginFailed(
     undo.push({ do: 'resume-journal' });
   }
   undo.push({ do: 'unlink', path: phase.rewrite.base });
-  // A number that a manifest on disk may name is never given again: the empty file stays in the manifest.
+  // A number that a manifest on disk may name is never given again: the empty file stays in the manifest, and is the
+  // next attempt's.
   const isSeen = state.mode === 'on' && index > renameIndexOf(state, actions);
-  const kept = isSeen ? { manifest: phase.manifest, isManifestSynced: false } : {};
+  const kept = isSeen ? { manifest: phase.manifest, isManifestSynced: index >= cut } : {};
   return inFlight({ ...state, ...kept }, { name: 'undo' }, undo);
 }
 

@@ -42,6 +42,9 @@ export interface ReloadWish {
 const RETRY_MS = 1000;
 /** Writes that were on their way when a shutdown began to refuse them are caught by one more save. */
 const FINAL_SAVES_MAX = 3;
+const SWITCH_ON_FAILURE =
+  "Redis needs to enable the AOF but can't trigger a background AOF rewrite operation. Check the above logs for more " +
+  'info about the error.';
 const ENDING_REFUSAL = 'ERR The server is shutting down';
 export const LOADING_ERROR = 'LOADING Redis is loading the dataset in memory';
 
@@ -57,9 +60,13 @@ export class Persistence {
   private readonly rdb: RdbExecutor;
   private readonly aof: AofExecutor;
   private limit: RewriteLimit = NO_LIMIT;
+  /** A switch that is refused is no failure of a rewrite, as in Redis. */
+  private limitBeforeSwitchOn: RewriteLimit = NO_LIMIT;
   private isRewriteScheduled = false;
   /** CONFIG SET appendonly yes that waits for a snapshot to end. */
   private isSwitchOnScheduled = false;
+  /** CONFIG SET appendonly yes that has been applied and not yet answered. */
+  private isSwitchingOn = false;
   private hasExited = false;
   private isShutdownAborted = false;
   private retriedAtMs = 0;
@@ -150,11 +157,29 @@ export class Persistence {
     this.applyOptions();
   }
 
-  /** CONFIG SET has changed these: resolves when what they promise holds for what is there already. */
-  async optionsSettled(names: readonly string[]): Promise<void> {
-    // Switched on: effects are journaled from now on, if the disk lets them. Off: none is any more.
-    if (names.includes('appendonly') && this.phase === 'serving') await this.aof.drain();
+  /**
+   * CONFIG SET has changed these: resolves when what they promise holds for what is there already, with an error text
+   * when the AOF cannot be switched on; the option is to be set back then.
+   */
+  async optionsSettled(names: readonly string[]): Promise<string | undefined> {
+    // Switched on: effects are journaled from now on. Off: none is any more.
+    if (names.includes('appendonly') && this.phase === 'serving') {
+      const { isSwitchingOn } = this;
+      this.isSwitchingOn = false;
+      await this.aof.drain();
+      if (isSwitchingOn && this.hasFailedToSwitchOn()) {
+        this.parts.log('warning', SWITCH_ON_FAILURE);
+        this.limit = this.limitBeforeSwitchOn;
+        return 'Unable to turn on AOF. Check server logs.';
+      }
+    }
     if (names.includes('appendfsync') && this.parts.settings.text('appendfsync') === 'always') await this.syncJournal();
+    return undefined;
+  }
+
+  private hasFailedToSwitchOn(): boolean {
+    const isWanted = this.parts.settings.isOn('appendonly') && !this.isSwitchOnScheduled;
+    return isWanted && this.aof.state.mode !== 'on' && this.aof.hasFailedToBegin;
   }
 
   private setAppendOnly(isOn: boolean): void {
@@ -164,7 +189,10 @@ export class Persistence {
       this.aof.send({ type: 'appendonly', isOn: false });
       return;
     }
-    if (!this.snapshots.slot.isBusy && this.phase === 'serving') return this.switchOn();
+    if (!this.snapshots.slot.isBusy && this.phase === 'serving') {
+      this.isSwitchingOn = true;
+      return this.switchOn();
+    }
     this.isSwitchOnScheduled = true;
     this.parts.log(
       'notice',
@@ -175,6 +203,8 @@ export class Persistence {
 
   private switchOn(): void {
     this.isSwitchOnScheduled = false;
+    this.limitBeforeSwitchOn = this.limit;
+    this.aof.hasFailedToBegin = false;
     this.aof.switchOn(this.parts.settings.text('dir'));
   }
 

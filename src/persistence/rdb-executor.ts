@@ -73,7 +73,8 @@ export class RdbExecutor {
   }
 
   private async write(path: string): Promise<void> {
-    const order: SnapshotOrder = { path, format: 'rdb', isAofBase: false, journal: 'none' };
+    const isInBackground = this.state.job?.isForeground === false;
+    const order: SnapshotOrder = { path, format: 'rdb', isAofBase: false, isInBackground, journal: 'none' };
     this.order = order;
     try {
       const isWanted = (): boolean => this.state.job?.isCancelled !== true;

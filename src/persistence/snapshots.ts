@@ -13,6 +13,8 @@ export interface SnapshotOrder {
   path: string;
   format: 'rdb' | 'aof';
   isAofBase: boolean;
+  /** Nobody waits for it. */
+  isInBackground: boolean;
   journal: SnapshotRequest['journal'];
   journalPath?: string;
 }
@@ -50,7 +52,7 @@ export class Snapshots {
     addon.holdJournalSync(engine, this.running !== undefined && settings.isOn('no-appendfsync-on-rewrite'));
   }
 
-  private request({ path, format, isAofBase, journal, journalPath }: SnapshotOrder): SnapshotRequest {
+  private request({ path, format, isAofBase, isInBackground, journal, journalPath }: SnapshotOrder): SnapshotRequest {
     const { settings } = this.parts;
     return {
       path,
@@ -60,6 +62,7 @@ export class Snapshots {
       hasChecksum: settings.isOn('rdbchecksum'),
       syncsOnTheWay: settings.isOn(isAofBase ? 'aof-rewrite-incremental-fsync' : 'rdb-save-incremental-fsync'),
       aux: this.auxFields(isAofBase),
+      givesWay: isInBackground,
       // Below zero Redis waits after so many keys together; nobody can tell the difference here.
       keyDelayUs: Math.max(settings.number('rdb-key-save-delay'), 0),
       journal,

@@ -49,6 +49,9 @@ export interface SupervisorParts {
 /** Workers that do not detach in this time are left behind when the process ends. */
 const STOP_TIMEOUT_MS = 2000;
 
+const SETTINGS_RESTORED =
+  'Failed applying new configuration. Possibly related to new appendonly setting. Restoring previous settings.';
+
 export class Supervisor implements ControlContext {
   readonly config: ConfigStore;
   readonly persistence: Persistence;
@@ -202,8 +205,11 @@ export class Supervisor implements ControlContext {
   }
 
   async setConfig(pairs: readonly (readonly [string, string])[], mayChangeProtected: boolean): Promise<void> {
-    this.config.set(pairs, { mayChangeProtected }, this.applier);
-    await this.persistence.optionsSettled(pairs.map(([name]) => name.toLowerCase()));
+    const takeBack = this.config.setRevocably(pairs, { mayChangeProtected }, this.applier);
+    const error = await this.persistence.optionsSettled(pairs.map(([name]) => name.toLowerCase()));
+    if (error === undefined) return;
+    this.parts.logger.log('warning', SETTINGS_RESTORED);
+    throw takeBack('appendonly', error);
   }
 
   rewriteConfig(): string | undefined {

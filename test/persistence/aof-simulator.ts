@@ -138,6 +138,10 @@ export class World {
     return this.#queue.length > 0;
   }
 
+  nextIs(what: AofAction['do']): boolean {
+    return this.#queue[0]?.do === what;
+  }
+
   send(event: AofEvent): void {
     this.trace.push(`event ${JSON.stringify(event)}`);
     this.#take(step(this.state, event));
@@ -175,6 +179,8 @@ export class World {
     // A sync that fails may have done its work; everything else that fails has done nothing.
     if (!fails || (action.do === 'sync-directory' && this.random(2) === 0)) this.#run(action);
     if (fails && action.do === 'close-journal') this.#journal = undefined;
+    // The old file could not be synced: what comes waits for resume-journal.
+    if (fails && action.do === 'cut-journal') this.#held = [];
     this.trace.push(`${fails ? 'FAILED ' : ''}${JSON.stringify(action)}`);
     return fails ? 'injected' : undefined;
   }
@@ -224,8 +230,9 @@ export class World {
       case 'cut-journal':
         if (this.#journal === undefined) throw new SimulationError('cut without a journal');
         this.syncJournal();
-        this.#held = [];
-        if (action.snapshot !== undefined) this.#snapshot = { path: action.snapshot.path, upTo: this.issued };
+        this.#journal = this.#inode(action.journal);
+        if (this.#journal.effects.length > 0) throw new SimulationError(`${action.journal} is not new`);
+        this.#snapshot = { path: action.snapshot.path, upTo: this.issued };
         return;
       case 'begin-journal':
         this.#journal = this.files.create(action.journal);

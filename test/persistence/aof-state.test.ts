@@ -173,6 +173,31 @@ describe('names and numbers', () => {
     ]);
   });
 
+  it('are not used up by rewrites that cannot cut the journal', () => {
+    const world = started();
+    for (let attempt = 0; attempt < 3; attempt++) {
+      world.send({ type: 'rewrite' });
+      while (!world.nextIs('cut-journal')) world.runOne();
+      expect(manifestOf(world)).toContain('file appendonly.aof.2.incr.aof seq 2 type i');
+      world.failsOneIn = 1;
+      world.runOne();
+      world.failsOneIn = 0;
+      world.emit();
+      settle(world);
+    }
+    expect(manifestOf(world)).toEqual([
+      'file appendonly.aof.1.base.rdb seq 1 type b',
+      'file appendonly.aof.1.incr.aof seq 1 type i',
+      'file appendonly.aof.2.incr.aof seq 2 type i',
+    ]);
+    world.send({ type: 'rewrite' });
+    settle(world);
+    expect(manifestOf(world)).toEqual([
+      'file appendonly.aof.2.base.rdb seq 2 type b',
+      'file appendonly.aof.2.incr.aof seq 2 type i',
+    ]);
+  });
+
   it('keep the order of history as Redis does, with aof-disable-auto-gc', () => {
     const world = started({ ...OPTIONS, keepsHistory: true });
     world.send({ type: 'rewrite' });

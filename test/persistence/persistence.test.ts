@@ -51,6 +51,16 @@ class Life {
     return this.persistence.load();
   }
 
+  /** CONFIG SET of one option, as the supervisor does it: an error text. */
+  async configSet(name: string, value: string): Promise<string | undefined> {
+    const takeBack = this.config.setRevocably([[name, value]], { mayChangeProtected: true }, (row) => {
+      this.persistence.optionChanged(row.name);
+      return undefined;
+    });
+    const error = await this.persistence.optionsSettled([name]);
+    return error === undefined ? undefined : takeBack(name, error).message;
+  }
+
   set(name: string, value: string): void {
     this.config.overwrite(name, value);
     this.persistence.optionChanged(name);
@@ -104,6 +114,7 @@ describe('RDB files', () => {
       compresses: true,
       hasChecksum: true,
       syncsOnTheWay: true,
+      givesWay: false,
       keyDelayUs: 0,
       journal: 'none',
     });
@@ -208,6 +219,7 @@ describe('RDB files', () => {
     expect(life.persistence.bgsave(false)).toEqual({ isError: false, text: 'Background saving started' });
     await life.settle();
     expect(await life.persistence.save()).toBe('Background save already in progress');
+    expect(life.native.requests.at(-1)?.givesWay).toBe(true);
     Life.nowMs += 3000;
     const info = life.info();
     expect(info.get('rdb_bgsave_in_progress')).toBe('1');
@@ -314,6 +326,7 @@ describe('AOF', () => {
     await life.settle();
     expect(life.info().get('aof_last_bgrewrite_status')).toBe('ok');
     expect(life.info().get('aof_rewrites')).toBe('1');
+    expect(life.native.requests.map(({ format, givesWay }) => [format, givesWay])).toContainEqual(['rdb', true]);
     expect(files.content.get(MANIFEST)?.replace(/^#.*\n/m, '')).toBe(
       'file appendonly.aof.2.base.rdb seq 2 type b\nfile appendonly.aof.2.incr.aof seq 2 type i\n',
     );
@@ -360,6 +373,31 @@ describe('AOF', () => {
     await life.settle();
     expect(life.native.journal).toBe(undefined);
     expect(life.info().has('aof_current_size')).toBe(false);
+  });
+
+  it.each(['mkdir', 'write', 'snapshot-begin'])('is not switched on when %s fails', async (operation) => {
+    const life = await born();
+    life.write(2);
+    files.fails = (what) => (what === operation ? 'ENOSPC' : undefined);
+    expect(await life.configSet('appendonly', 'yes')).toBe(
+      "CONFIG SET failed (possibly related to argument 'appendonly') - Unable to turn on AOF. Check server logs.",
+    );
+    expect(life.config.isOn('appendonly')).toBe(false);
+    await life.settle();
+    expect(life.info().get('aof_enabled')).toBe('0');
+    expect(life.info().get('aof_last_bgrewrite_status')).toBe('err');
+    expect(life.info().get('aof_rewrites_consecutive_failures')).toBe('0');
+    expect(life.native.journal).toBe(undefined);
+    await life.tick(2000);
+    expect(life.info().get('aof_enabled')).toBe('0');
+    files.fails = () => undefined;
+    expect(await life.configSet('appendonly', 'yes')).toBe(undefined);
+    await life.settle();
+    expect(life.info().get('aof_enabled')).toBe('1');
+    life.write(1);
+    expect(files.content.get('/data/appendonlydir/appendonly.aof.1.incr.aof')).toBe('3\n');
+    // It is on: what fails later is tried again, and nobody who sets it to what it is hears of it.
+    expect(await life.configSet('appendonly', 'yes')).toBe(undefined);
   });
 
   it('is rewritten while it is off: a base that a start with it loads', async () => {
@@ -450,6 +488,7 @@ describe('shutdown', () => {
     asked.write(1);
     expect(await asked.persistence.prepareShutdown({ saves: true, isForced: false })).toBe('ready');
     expect(files.content.get(DUMP)).toBe('RDB 3\n');
+    expect(asked.native.requests.at(-1)?.givesWay).toBe(false);
   });
 
   it('goes on when the save fails, unless forced', async () => {

@@ -1,7 +1,7 @@
 /**
  * The AOF of a running server: directories to and from redis-server, restarts, kills, rewrites, switching on and off.
  */
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RespClient, type Argument } from '../support/resp-client.js';
@@ -198,5 +198,28 @@ describe('the AOF of a server', () => {
     expect([...seen].at(-1)).toBe('served');
     const next = await starting;
     if (next !== undefined) expect(await ask(next.client, 'DBSIZE')).toBe(300000);
+  });
+
+  it('refuses to be switched on where its files cannot be made, as redis-server does', async () => {
+    const refusal =
+      /CONFIG SET failed \(possibly related to argument 'appendonly'\) - Unable to turn on AOF\. Check server logs\./;
+    for (const start of ['sherd', 'redis'] as const) {
+      const host = await home[start]('--appenddirname', `${start}dir`);
+      writeFileSync(join(home.dir, `${start}dir`), 'a file');
+      await expect(ask(host.client, 'CONFIG', 'SET', 'hz', '50', 'appendonly', 'yes')).rejects.toThrow(refusal);
+      expect(await ask(host.client, 'CONFIG', 'GET', 'appendonly')).toEqual(['appendonly', 'no']);
+      expect(await ask(host.client, 'CONFIG', 'GET', 'hz')).toEqual(['hz', '10']);
+      expect(await info(host.client, 'aof_enabled')).toBe('0');
+      expect(await info(host.client, 'aof_last_bgrewrite_status')).toBe('err');
+      expect(await ask(host.client, 'SET', 'key', 'value')).toBe('OK');
+      rmSync(join(home.dir, `${start}dir`));
+      mkdirSync(join(home.dir, `${start}dir`, 'temp-appendonly.aof.incr'), { recursive: true });
+      await expect(ask(host.client, 'CONFIG', 'SET', 'appendonly', 'yes')).rejects.toThrow(refusal);
+      rmSync(join(home.dir, `${start}dir`), { recursive: true });
+      expect(await ask(host.client, 'CONFIG', 'SET', 'appendonly', 'yes')).toBe('OK');
+      await until(host.client, 'aof_rewrite_in_progress', '0');
+      expect(await info(host.client, 'aof_enabled')).toBe('1');
+      expect(existsSync(join(home.dir, `${start}dir`, 'appendonly.aof.1.base.rdb')), host.server.log()).toBe(true);
+    }
   });
 });

@@ -92,6 +92,7 @@ function save(request: Partial<SnapshotRequest>, onInstant = (): void => undefin
       hasChecksum: true,
       syncsOnTheWay: true,
       aux: [['redis-ver', '7.0.0']],
+      givesWay: false,
       keyDelayUs: 0,
       journal: 'none',
       ...request,

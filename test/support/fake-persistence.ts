@@ -195,7 +195,9 @@ export class FakePersistence implements PersistenceAddon {
   private instant(request: SnapshotRequest): number {
     if (request.journal === 'cut') {
       if (this.journal === undefined || this.held !== undefined) throw new TypeError('nothing to cut');
-      this.held = [];
+      if (request.journalPath === undefined) this.held = [];
+      else if (this.files.content.get(request.journalPath) !== '') throw new TypeError('no new file to go on in');
+      else this.journal = { path: request.journalPath };
     } else if (request.journal === 'begin') {
       if (this.journal !== undefined || request.journalPath === undefined) throw new TypeError('the journal is on');
       this.journal = { path: request.journalPath };
