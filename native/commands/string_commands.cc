@@ -253,11 +253,12 @@ void CmdGetDel(CommandContext& ctx) {
   const Key& key = ctx.key(0);
   const Handle handle = ctx.LookupRead(key);
   if (!ReplyOld(ctx, handle) || !handle) return;
-  ctx.Delete(key, handle, static_cast<bool>(ctx.options().lazyfree_lazy_user_del));
+  const bool is_lazy = static_cast<bool>(ctx.options().lazyfree_lazy_user_del);
+  ctx.Delete(key, handle, is_lazy);
   ctx.AddDirty(1);
   ctx.SignalModified(key);
   ctx.Notify(engine::kEventGeneric, "del", key);
-  if (ctx.is_propagating()) ctx.Propagate({"DEL", key.name});
+  if (ctx.is_propagating()) ctx.Propagate({is_lazy ? "UNLINK" : "DEL", key.name});
 }
 
 // ---- GETEX ----

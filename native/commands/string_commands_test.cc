@@ -201,6 +201,18 @@ TEST(string_encodings_follow_history) {
   EXPECT_EQ(after({"MSET", "k", "8"}), "int");
 }
 
+TEST(string_getdel_propagates_how_it_deletes) {
+  TestServer server;
+  server.Listen();
+  for (const bool is_lazy : {false, true}) {
+    server.engine().options().lazyfree_lazy_user_del.Set(is_lazy ? 1 : 0);
+    server.Run({"SET", "k", "x"});
+    server.TakeEffects();
+    EXPECT_EQ(server.Run({"GETDEL", "k"}), Bulk("x"));
+    EXPECT_TRUE(server.TakeEffects() == std::vector<std::string>{is_lazy ? "UNLINK k" : "DEL k"});
+  }
+}
+
 TEST(string_several_keys) {
   for (const int shards : {1, 8}) {
     TestServer server(shards);
