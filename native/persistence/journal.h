@@ -43,6 +43,7 @@
 #include "engine/engine.h"
 #include "engine/snapshot_journal.h"
 #include "persistence/aof_file.h"
+#include "persistence/group_commit.h"
 #include "persistence/journal_lane.h"
 #include "ring/doorbell.h"
 
@@ -123,6 +124,7 @@ class Journal final : public engine::PropagationSink, public engine::UnitSink, p
   bool WriteAndSync();
   bool WritePending();
   int SyncNow();
+  bool WaitForOthers();
   bool MustSyncNow() const;
   bool TakeSyncResult();
   void StartSync();
@@ -185,6 +187,7 @@ class Journal final : public engine::PropagationSink, public engine::UnitSink, p
   uint64_t published_seq_ = 0;
   uint64_t wanted_sync_ = 0;      // copy of sync_target_
   uint64_t wanted_beside_ = 0;    // copy of beside_target_
+  GroupCommit group_;             // always: when the next sync begins
   int64_t db_ = -1;               // selected in the file
   uint64_t offset_ = 0;           // of the stream of effects
   uint64_t cut_offset_ = 0;       // the same at the last cut

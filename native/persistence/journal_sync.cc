@@ -1,6 +1,8 @@
 // Journal: when the file is written and synced, and what happens when that fails.
 
 #include <cerrno>
+#include <chrono>
+#include <thread>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -25,6 +27,7 @@ constexpr int64_t kDelayedMs = 2000;
 /// One round: take, write, sync, tell. True if anything moved.
 bool Journal::Step() {
   bool did_something = TakeSyncResult();
+  if (WaitForOthers()) return true;
   did_something = Merge() || did_something;
   const bool has_failed = (write_error_ | sync_error_) != 0;
   if (!has_failed || Clock::MonotonicNs() >= retry_at_ns_) {
@@ -32,6 +35,18 @@ bool Journal::Step() {
   }
   Publish();
   return did_something;
+}
+
+/// Waits a moment for more units that the next sync could cover (group_commit.h). True if it did.
+bool Journal::WaitForOthers() {
+  const bool syncs_each = policy_.load(std::memory_order_relaxed) == AppendFsync::kAlways &&
+                          !holds_sync_.load(std::memory_order_relaxed);
+  const bool is_asked_for = wanted_sync_ > durable_seq_ || cut_seq_.load(std::memory_order_relaxed) != UINT64_MAX;
+  if (!syncs_each || is_asked_for || state_ != FileState::kWriting || (write_error_ | sync_error_) != 0) return false;
+  const uint64_t waiting = last_seq_.load(std::memory_order_relaxed) - durable_seq_;
+  const int64_t wait_ns = waiting == 0 ? 0 : group_.WaitNs(Clock::MonotonicNs(), waiting);
+  if (wait_ns > 0) std::this_thread::sleep_for(std::chrono::nanoseconds(wait_ns));
+  return wait_ns > 0;
 }
 
 /// Everything written must be synced before anything else happens.
@@ -123,12 +138,16 @@ void Journal::Publish() {
 
 int Journal::SyncNow() {
   WaitForSync();
+  const int64_t started_ns = Clock::MonotonicNs();
   sync_started_ms_.store(Clock::WallMs(), std::memory_order_relaxed);
   const int error = file_->Sync();
   sync_started_ms_.store(0, std::memory_order_relaxed);
   if (error != 0) return error;
+  const int64_t now_ns = Clock::MonotonicNs();
+  group_.EndSync(now_ns, now_ns - started_ns, written_seq_ - durable_seq_,
+                 last_seq_.load(std::memory_order_relaxed) - written_seq_);
   durable_seq_ = written_seq_;
-  next_sync_ns_ = Clock::MonotonicNs() + kSyncEveryMs * kMs;
+  next_sync_ns_ = now_ns + kSyncEveryMs * kMs;
   return 0;
 }
 
