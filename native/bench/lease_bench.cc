@@ -1,6 +1,7 @@
-// Micro-benchmarks of leases, rings and doorbells on one thread: what the protocol costs when
+// Micro-benchmarks of leases, rings, inboxes and doorbells on one thread: what the protocol costs when
 // nobody is in the way, which is the common case. What contention costs is measured by bench/scale.
 #include "bench/bench.h"
+#include "ring/inbox.h"
 #include "ring/mesh.h"
 #include "shard/lease.h"
 
@@ -91,6 +92,15 @@ BENCH(ring_push_pop_batches_of_16) {
   bench.Run([&](uint64_t i) {
     Keep(ring.TryPush(frame));
     if (i % 16 == 15) Keep(ring.PopBatch(frames, 16));
+  });
+}
+
+BENCH(inbox_push_take_batches_of_16) {
+  ring::Inbox inbox;
+  ring::InboxNode nodes[16];
+  bench.Run([&](uint64_t i) {
+    inbox.Push(&nodes[i % 16]);
+    if (i % 16 == 15) Keep(inbox.TakeAll());
   });
 }
 

@@ -49,6 +49,8 @@ void SnapshotFile::SyncSome() {
   if (sync_from_ >= window) {
     sync_file_range(fd_, static_cast<off64_t>(sync_from_ - window), static_cast<off64_t>(window),
                     SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+    // Nobody reads it soon, and a page cache that fills up costs everybody's memory (as Redis since 7.2).
+    posix_fadvise(fd_, static_cast<off_t>(sync_from_ - window), static_cast<off_t>(window), POSIX_FADV_DONTNEED);
   }
   sync_from_ = end;
 }
@@ -56,6 +58,7 @@ void SnapshotFile::SyncSome() {
 bool SnapshotFile::Finish() {
   if (error() != 0) return false;
   if (fsync(fd_) != 0) return Fail();
+  if (syncs_on_the_way_) posix_fadvise(fd_, 0, 0, POSIX_FADV_DONTNEED);
   const int fd = fd_;
   fd_ = -1;
   return close(fd) == 0 || Fail();
