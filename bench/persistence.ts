@@ -12,7 +12,8 @@
  *            once, saved by redis-server, and loaded by both from that file, one server at a time. Then BGSAVE on the
  *            idle servers, and BGSAVE while 50 clients SET as fast as they can: how long it takes, how much memory the
  *            server and its child take beyond what they had (sampled from /proc, shared pages counted once), and how
- *            long single SETs wait, with and without. --cases load,bgsave,busy leaves out what it does not name (all
+ *            long single SETs wait, with and without; and, for ours, the longest that the snapshot's thread held a
+ *            shard in processor time, which is what of those waits is the snapshot's. --cases load,bgsave,busy leaves out what it does not name (all
  *            must load, and "busy" takes the length of its writes from an idle BGSAVE, whose row it does not print).
  *
  * All figures are ratios of two servers in the same run, medians of --runs; the files are on whatever disk the system's
@@ -216,6 +217,8 @@ interface SnapshotResult {
 
 interface BusySave {
   saveSec: number;
+  /** The longest that the snapshot's thread held a shard, or all of them; NaN: the server does not say. */
+  heldMs: number;
   extraShare: number;
   quiet: Sample;
   during: Sample;
@@ -254,14 +257,18 @@ async function saveUnderWrites(server: RunningServer, idleSaveSec: number): Prom
   const stopWatching = watchMemory(server.pid);
   const busySaveSec = await saveSec(server.port);
   const peak = stopWatching();
-  return { saveSec: busySaveSec, extraShare: (peak - before) / before, quiet, during: await during };
+  const held = /Snapshot: longest stay in a shard ([\d.]+) ms, in all of them ([\d.]+) ms/g;
+  const [, inShardMs, inAllMs] = [...server.log().matchAll(held)].at(-1) ?? [];
+  const heldMs = Math.max(Number(inShardMs), Number(inAllMs));
+  return { saveSec: busySaveSec, heldMs, extraShare: (peak - before) / before, quiet, during: await during };
 }
 
 async function snapshotOf(name: Name, file: string): Promise<SnapshotResult> {
   const folder = mkdtempSync(join(tmpdir(), 'bench-persistence-'));
   // A second name instead of a copy: servers replace the file and never write into it.
   linkSync(file, join(folder, 'dump.rdb'));
-  const server = await startContender(name, values, ['--dir', folder]);
+  // ours says at this level how long a snapshot held shards
+  const server = await startContender(name, values, ['--dir', folder, '--loglevel', 'verbose']);
   try {
     const loadSec = loadedSec(server);
     const idleSaveSec = withCase('bgsave') || withCase('busy') ? await saveSec(server.port) : NaN;
@@ -369,6 +376,8 @@ function reportBusySaves(report: SnapshotReport): void {
   report.add('p99.9 during', busy((save) => save.during.p999Us), showUs);
   report.add('longest without', busy((save) => save.quiet.maxUs), showUs);
   report.add('longest during', busy((save) => save.during.maxUs), showUs);
+  report.add('shards held', busy((save) => save.heldMs), (heldMs) => `${heldMs.toFixed(2)} ms`);
+  judgeAtMost('longest that a snapshot held a shard, ms of processor time', report.of('ours', busy((save) => save.heldMs)), 10);
   const longestMs = report.of('ours', busy((save) => save.during.maxUs)) / 1000;
   judgeAtMost('longest wait of a SET during a snapshot, ms', longestMs, 10);
   const share = report.of('ours', busy((save) => save.during.p999Us / save.quiet.p999Us));

@@ -98,6 +98,8 @@ class SnapshotJob final : public Napi::AsyncProgressQueueWorker<char> {
     result.Set("bytes", Napi::BigInt::New(env, outcome_.bytes));
     result.Set("version", Napi::Number::New(env, outcome_.version));
     result.Set("extraBytesPeak", Napi::BigInt::New(env, outcome_.extra_bytes_peak));
+    result.Set("longestStayUs", Napi::Number::New(env, static_cast<double>(outcome_.longest_stay_ns) / 1e3));
+    result.Set("instantUs", Napi::Number::New(env, static_cast<double>(outcome_.instant_ns) / 1e3));
     result.Set("offset", Napi::BigInt::New(env, outcome_.offset));
     return result;
   }

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <ctime>
 #include <thread>
 
 #include "base/clock.h"
@@ -21,17 +20,11 @@ constexpr int64_t kRestMaxNs = 2'000'000;
 constexpr int64_t kCreditMaxNs = 100'000;
 constexpr int64_t kLookEveryNs = 1'000'000;
 
-int64_t ThreadCpuNs() {
-  timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return time.tv_sec * 1'000'000'000 + time.tv_nsec;
-}
-
 }  // namespace
 
 void SaverPace::Begin() {
   if (!is_on_) return;
-  cpu_ns_ = ThreadCpuNs();
+  cpu_ns_ = Clock::ThreadCpuNs();
   LookForClients(Clock::MonotonicNs());
   has_clients_ = false;  // all that was ever executed is no news
 }
@@ -54,7 +47,7 @@ bool SaverPace::GiveWay() {
   }
   const int64_t now_ns = Clock::MonotonicNs();
   if (now_ns - looked_at_ns_ >= kLookEveryNs) LookForClients(now_ns);
-  const int64_t cpu_ns = ThreadCpuNs();
+  const int64_t cpu_ns = Clock::ThreadCpuNs();
   const int64_t worked_ns = cpu_ns - cpu_ns_;
   cpu_ns_ = cpu_ns;
   if (!has_clients_) {

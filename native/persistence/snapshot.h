@@ -99,6 +99,9 @@ struct SnapshotOutcome {
   uint64_t bytes = 0;
   uint32_t version = 0;  // 0 for commands
   uint64_t extra_bytes_peak = 0;
+  // How long commands can have waited for it, in processor time of its thread: the machine's own delays are not in it.
+  int64_t longest_stay_ns = 0;  // with the lease of one shard
+  int64_t instant_ns = 0;       // with those of all
   uint64_t held_back = 0;  // commands that found a big value unsaved, counted each time they came
   uint64_t offset = 0;   // of the replication stream at the instant
 };
@@ -165,6 +168,8 @@ class Snapshot final : private engine::SnapshotHook, private RdbSink {
   // ---- The saver ----
   void Sweep();
   void BeginShards();
+  void Acquire(uint16_t index);
+  void Release(uint16_t index);
   void Instant();
   void WriteFile(const std::function<void()>& on_instant);
   int WaitForJournal();
@@ -209,6 +214,9 @@ class Snapshot final : private engine::SnapshotHook, private RdbSink {
   uint64_t offset_ = 0;
   int journal_error_ = 0;
   bool is_past_instant_ = false;
+  int64_t stay_began_ns_ = 0;
+  int64_t longest_stay_ns_ = 0;
+  int64_t instant_ns_ = 0;
   bool is_sweep_ = false;
   bool holds_lease_ = false;  // where it matters: in WriteFrozen
   SaverPace pace_;

@@ -39,9 +39,23 @@ SnapshotOutcome Snapshot::Run(const std::function<void()>& on_instant) {
   outcome.bytes = file_.bytes();
   outcome.version = options_.format == SnapshotFormat::kRdb ? version_ : 0;
   outcome.extra_bytes_peak = static_cast<uint64_t>(extra_bytes_peak_.load(std::memory_order_relaxed));
+  outcome.longest_stay_ns = longest_stay_ns_;
+  outcome.instant_ns = instant_ns_;
   outcome.held_back = held_back_.load(std::memory_order_relaxed);
   outcome.offset = offset_;
   return outcome;
+}
+
+// ---- Stays in shards ----
+
+void Snapshot::Acquire(uint16_t index) {
+  access_->Acquire(index);
+  stay_began_ns_ = Clock::ThreadCpuNs();
+}
+
+void Snapshot::Release(uint16_t index) {
+  longest_stay_ns_ = std::max(longest_stay_ns_, Clock::ThreadCpuNs() - stay_began_ns_);
+  access_->Release(index);
 }
 
 // ---- The instant ----
@@ -73,9 +87,9 @@ void Snapshot::Sweep() {
       while (!Slice(index, &walk)) {
       }
     }
-    access_->Acquire(index);
+    Acquire(index);
     EndShard(&shard);
-    access_->Release(index);
+    Release(index);
   }
   is_sweep_ = false;
   engine_.unfinished_snapshots = 0;
@@ -130,7 +144,11 @@ int Snapshot::WaitForJournal() {
 // ---- The walk ----
 
 void Snapshot::WriteFile(const std::function<void()>& on_instant) {
-  access_->WithAll([this] { Instant(); });
+  access_->WithAll([this] {
+    const int64_t began_ns = Clock::ThreadCpuNs();
+    Instant();
+    instant_ns_ = Clock::ThreadCpuNs() - began_ns;
+  });
   journal_error_ = WaitForJournal();
   if (journal_error_ != 0) Cancel();
   is_past_instant_ = journal_error_ == 0;
@@ -168,11 +186,11 @@ void Snapshot::WalkShard(uint16_t index) {
 bool Snapshot::Slice(uint16_t index, Walk* walk) {
   Shard& shard = shards_[index];
   uint64_t keys = 0;
-  access_->Acquire(index);
+  Acquire(index);
   DrainSide(&shard);
   const bool is_done = SliceTable(&shard, walk, &keys);
   if (is_done && walk->taken == nullptr && walk->big_names.empty()) walk->is_done = true;
-  access_->Release(index);
+  Release(index);
   CountSaved(is_sweep_ ? 0 : keys);
   // Short slices share a write.
   if (out_.size() >= options_.slice_bytes / 2) Flush();
@@ -231,12 +249,12 @@ void Snapshot::SaveBigOnes(uint16_t index, Walk* walk) {
     if (Stops()) return;
     SaveWanted();
     DrainFullSides();
-    access_->Acquire(index);
+    Acquire(index);
     const Handle handle = walk->table().Find(engine::HashKey(name), name);
     if (handle && handle.entry()->epoch != shard.space->epoch()) {
       SaveBig(index, walk->db, handle.entry());
     } else {
-      access_->Release(index);
+      Release(index);
     }
   }
   walk->big_names.clear();
@@ -247,8 +265,8 @@ void Snapshot::SaveKept(uint16_t index) {
   Shard& shard = shards_[index];
   while (!Stops()) {
     DrainFullSides();
-    access_->Acquire(index);
-    if (shard.kept.empty()) return access_->Release(index);
+    Acquire(index);
+    if (shard.kept.empty()) return Release(index);
     const Kept kept = shard.kept.front();
     shard.kept.pop_front();
     shard.is_frozen_kept = true;
@@ -268,12 +286,12 @@ void Snapshot::SaveBig(uint16_t index, int db, Entry* entry) {
   is_frozen_awaited_.store(false, std::memory_order_relaxed);
   shard.frozen = entry;
   frozen_ = entry;
-  access_->Release(index);
+  Release(index);
 
   WriteFrozen();
   Flush();
 
-  access_->Acquire(index);
+  Acquire(index);
   // Else somebody has waited for it, and it may be anywhere by now.
   if (shard.frozen == entry) {
     shard.frozen = nullptr;
@@ -284,7 +302,7 @@ void Snapshot::SaveBig(uint16_t index, int db, Entry* entry) {
     }
   }
   shard.is_frozen_kept = false;
-  access_->Release(index);
+  Release(index);
   CountSaved(1);
   LetGo();
   Rest(1);
@@ -311,12 +329,12 @@ void Snapshot::SaveWanted() {
   Wanted wanted;
   while (!Stops() && TakeWanted(&wanted)) {
     engine::Keyspace& space = *shards_[wanted.shard].space;
-    access_->Acquire(wanted.shard);
+    Acquire(wanted.shard);
     const Handle handle = space.Find(wanted.db, engine_.MakeKey(wanted.name));
     if (handle && space.IsHeld(*handle.entry())) {
       SaveBig(wanted.shard, space.db(wanted.db).db_at_instant, handle.entry());
     } else {
-      access_->Release(wanted.shard);
+      Release(wanted.shard);
       LetGo();
     }
   }
@@ -329,9 +347,9 @@ void Snapshot::DrainFullSides() {
     Shard& shard = shards_[static_cast<size_t>(i)];
     if (shard.side_size.load(std::memory_order_relaxed) < options_.side_bytes) continue;
     const engine::ShardId index = static_cast<engine::ShardId>(i);
-    access_->Acquire(index);
+    Acquire(index);
     DrainSide(&shard);
-    access_->Release(index);
+    Release(index);
     Flush();
   }
 }
@@ -354,13 +372,13 @@ void Snapshot::DrainSide(Shard* shard) {
 /// Ends a shard of which nothing is needed any more. False: something is.
 bool Snapshot::FinishShard(uint16_t index) {
   Shard& shard = shards_[index];
-  access_->Acquire(index);
+  Acquire(index);
   const bool has_big = std::any_of(shard.walks.begin(), shard.walks.end(),
                                    [](const Walk& walk) { return !walk.big_names.empty(); });
   DrainSide(&shard);
   const bool is_done = shard.kept.empty() && !has_big;
   if (is_done) EndShard(&shard);
-  access_->Release(index);
+  Release(index);
   Flush();
   return is_done;
 }
@@ -383,9 +401,9 @@ void Snapshot::Abandon() {
     Shard& shard = shards_[static_cast<size_t>(i)];
     if (shard.space->snapshot() == nullptr) continue;
     const engine::ShardId index = static_cast<engine::ShardId>(i);
-    access_->Acquire(index);
+    Acquire(index);
     EndShard(&shard);
-    access_->Release(index);
+    Release(index);
   }
 }
 

@@ -41,6 +41,9 @@ export interface SnapshotResult {
   version: number;
   /** Most bytes that were held beside the dataset at one time, for INFO and the log. */
   extraBytesPeak: bigint;
+  /** How long commands can have waited, in processor time of the thread that wrote: for one shard, and for all at the instant. */
+  longestStayUs: number;
+  instantUs: number;
   /** Offset of the replication stream at the instant. */
   offset: bigint;
 }

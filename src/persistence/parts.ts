@@ -5,7 +5,7 @@
 import type { PersistenceAddon } from '../native/persistence.js';
 import { failureReason, type Files } from './files.js';
 
-export type LogLine = (level: 'notice' | 'warning', text: string) => void;
+export type LogLine = (level: 'verbose' | 'notice' | 'warning', text: string) => void;
 
 /** The options as they are now; a ConfigStore is one. */
 export interface Settings {

@@ -33,7 +33,10 @@ export class Snapshots {
       if (!isWanted()) throw new Error('cancelled');
       this.running = order;
       this.applyHold();
-      return await addon.snapshot(engine, this.request(order), onInstant);
+      const result = await addon.snapshot(engine, this.request(order), onInstant);
+      const [stayMs, instantMs] = [result.longestStayUs, result.instantUs].map((timeUs) => (timeUs / 1000).toFixed(2));
+      this.parts.log('verbose', `Snapshot: longest stay in a shard ${stayMs} ms, in all of them ${instantMs} ms`);
+      return result;
     } finally {
       this.running = undefined;
       this.applyHold();

@@ -185,7 +185,7 @@ export class FakePersistence implements PersistenceAddon {
       this.fail('snapshot-end', request.path);
       this.files.content.set(request.path, `${request.format.toUpperCase()} ${upTo}\n`);
       const offset = BigInt(upTo);
-      return { keys: 1n, bytes: 9n, version: request.version, extraBytesPeak: 77n, offset };
+      return { keys: 1n, bytes: 9n, version: request.version, extraBytesPeak: 77n, longestStayUs: 50, instantUs: 100, offset };
     } finally {
       this.snapshotsRunning--;
       this.progress = { ...this.progress, isRunning: false };
