@@ -310,6 +310,21 @@ TEST(journal_switched_to_always_syncs_what_is_pending) {
   EXPECT_TRUE(calls.load() >= 2);
 }
 
+/// Ends the crowd and the journal: its files together must have every entry, in order, and each stand on its own.
+void EndAndCheck(Rig& rig, FakeDisk& disk, Crowd& crowd, const std::vector<std::string>& files) {
+  crowd.Stop();
+  rig.journal->End();
+  EXPECT_EQ(rig.journal->Close(), 0);
+  std::vector<std::vector<std::string>> all;
+  for (const std::string& file : files) {
+    const auto commands = ReadAof(disk.Synced(file));
+    if (!commands.empty()) EXPECT_TRUE(commands[0][0] == "SELECT" || commands[0][0] == "MULTI");
+    for (const auto& command : commands) all.push_back(command);
+  }
+  const std::vector<uint64_t> seen = CheckEntries(all);
+  for (int shard = 0; shard < 4; shard++) EXPECT_EQ(seen[static_cast<size_t>(shard)], crowd.entered(shard));
+}
+
 TEST(journal_cut_parts_the_stream_at_one_instant) {
   FakeDisk disk(test::Seed());
   Rig rig(3, disk.Opener());
@@ -342,17 +357,7 @@ TEST(journal_cut_parts_the_stream_at_one_instant) {
     files.push_back("file" + std::to_string(files.size()));
     EXPECT_EQ(rig.journal->Open(files.back(), 0, 0), 0);
   }
-  crowd.Stop();
-  rig.journal->End();
-  EXPECT_EQ(rig.journal->Close(), 0);
-  std::vector<std::vector<std::string>> all;
-  for (const std::string& file : files) {
-    const auto commands = ReadAof(disk.Synced(file));
-    if (!commands.empty()) EXPECT_TRUE(commands[0][0] == "SELECT" || commands[0][0] == "MULTI");
-    for (const auto& command : commands) all.push_back(command);
-  }
-  const std::vector<uint64_t> seen = CheckEntries(all);
-  for (int shard = 0; shard < 4; shard++) EXPECT_EQ(seen[static_cast<size_t>(shard)], crowd.entered(shard));
+  EndAndCheck(rig, disk, crowd, files);
 }
 
 TEST(journal_prepared_cut_goes_on_in_the_new_file_by_itself) {
@@ -390,17 +395,7 @@ TEST(journal_prepared_cut_goes_on_in_the_new_file_by_itself) {
       EXPECT_TRUE(CheckEntries(all) == at_cut);
       files.push_back(next);
     }
-    crowd.Stop();
-    rig.journal->End();
-    EXPECT_EQ(rig.journal->Close(), 0);
-    std::vector<std::vector<std::string>> all;
-    for (const std::string& file : files) {
-      const auto commands = ReadAof(disk.Synced(file));
-      if (!commands.empty()) EXPECT_TRUE(commands[0][0] == "SELECT" || commands[0][0] == "MULTI");
-      for (const auto& command : commands) all.push_back(command);
-    }
-    const std::vector<uint64_t> seen = CheckEntries(all);
-    for (int shard = 0; shard < 4; shard++) EXPECT_EQ(seen[static_cast<size_t>(shard)], crowd.entered(shard));
+    EndAndCheck(rig, disk, crowd, files);
   }
 }
 
