@@ -27,7 +27,10 @@ inline constexpr int kTrackersPerWord = 16;
 inline constexpr Trackers kTrackerBits = (uint64_t{1} << kTrackersPerWord) - 1;
 inline constexpr size_t kTrackingWorkersMax = size_t{1} << (64 - kTrackerWorkerShift);
 
-/// `client_id` is below 2^40: ten thousand connections a second need three years to get there.
+inline constexpr uint64_t kTrackingClientsMax = uint64_t{kTrackersPerWord}
+                                                << (kTrackerWorkerShift - kTrackerNumberShift);
+
+/// `client_id` is below kTrackingClientsMax, 2^40: ten thousand connections a second need three years to get there.
 inline constexpr Tracker MakeTracker(uint16_t worker, uint64_t client_id) {
   return uint64_t{worker} << kTrackerWorkerShift | client_id / kTrackersPerWord << kTrackerNumberShift |
          uint64_t{1} << client_id % kTrackersPerWord;

@@ -362,6 +362,7 @@ void UpdateTracker(Session* session, WorkerTracking* worker) {
   const bool remembers = (flags & kTrackingOn) != 0 && (flags & kTrackingBcast) == 0 &&
                          ((flags & kTrackingOptIn) == 0 || is_given) &&
                          ((flags & kTrackingOptOut) == 0 || !is_given);
+  CHECK(session->id < kTrackingClientsMax);
   session->tracker = remembers && worker != nullptr ? MakeTracker(worker->worker(), session->id) : 0;
 }
 
