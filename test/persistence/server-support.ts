@@ -22,15 +22,17 @@ export class Home {
   private readonly hosts: Host[] = [];
 
   async sherd(...args: string[]): Promise<Host> {
-    return this.add(await startSherd(['--dir', this.dir, ...args]));
+    const server = await startSherd(['--dir', this.dir, ...args]);
+    const ownPort = args.indexOf('--port');
+    return this.add(server, ownPort === -1 ? server.port : Number(args[ownPort + 1]));
   }
 
   async redis(...args: string[]): Promise<Host> {
     return this.add(await startRedis(['--dir', this.dir, ...args]));
   }
 
-  private async add(server: RunningServer): Promise<Host> {
-    const host = { server, client: await RespClient.connect({ port: server.port }) };
+  private async add(server: RunningServer, port = server.port): Promise<Host> {
+    const host = { server, client: await RespClient.connect({ port }) };
     this.hosts.push(host);
     return host;
   }
