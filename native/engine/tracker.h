@@ -23,7 +23,7 @@ using Tracker = uint64_t;
 using Trackers = uint64_t;
 inline constexpr int kTrackerWorkerShift = 52;
 inline constexpr int kTrackerNumberShift = 16;
-inline constexpr int kTrackersPerWord = 16;
+inline constexpr int kTrackersPerWord = kTrackerNumberShift;  // a bit each, below the number
 inline constexpr Trackers kTrackerBits = (uint64_t{1} << kTrackersPerWord) - 1;
 inline constexpr size_t kTrackingWorkersMax = size_t{1} << (64 - kTrackerWorkerShift);
 

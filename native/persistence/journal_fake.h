@@ -32,6 +32,9 @@ class FakeDisk {
     return [this](const std::string& path, int* error) { return Open(path, error); };
   }
 
+  /// What outlives the process, or the machine as well.
+  enum class Loss { kKill, kPower };
+
   /// How often in 100 a write or a sync fails, or the cut after a failed write.
   void FailOften(int writes, int syncs, int cuts) {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -47,6 +50,13 @@ class FakeDisk {
   std::string Synced(const std::string& path) {
     const std::lock_guard<std::mutex> lock(mutex_);
     return files_[path].synced;
+  }
+  /// What is there after such a loss now: of all these files at one instant.
+  std::vector<std::string> Left(const std::vector<std::string>& paths, Loss loss) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    std::vector<std::string> left;
+    for (const std::string& path : paths) left.push_back(loss == Loss::kPower ? files_[path].synced : files_[path].bytes);
+    return left;
   }
   int failures() {
     const std::lock_guard<std::mutex> lock(mutex_);

@@ -310,6 +310,17 @@ TEST(journal_switched_to_always_syncs_what_is_pending) {
   EXPECT_TRUE(calls.load() >= 2);
 }
 
+/// Cuts the journal while the crowd stands still. Returns how many had entered each shard.
+std::vector<uint64_t> CutNow(Rig& rig, Crowd& crowd) {
+  std::vector<uint64_t> at_cut;
+  crowd.WithAll([&] {
+    rig.journal->Cut();
+    for (int shard = 0; shard < 4; shard++) at_cut.push_back(crowd.entered(shard));
+  });
+  EXPECT_EQ(rig.journal->Wait().error, 0);
+  return at_cut;
+}
+
 /// Ends the crowd and the journal: its files together must have every entry, in order, and each stand on its own.
 void EndAndCheck(Rig& rig, FakeDisk& disk, Crowd& crowd, const std::vector<std::string>& files) {
   crowd.Stop();
@@ -337,12 +348,7 @@ TEST(journal_cut_parts_the_stream_at_one_instant) {
   std::vector<std::vector<uint64_t>> counts;  // at each cut that led to a new file
   for (int round = 0; round < 12; round++) {
     std::this_thread::sleep_for(std::chrono::milliseconds(random.Below(15)));
-    std::vector<uint64_t> at_cut;
-    crowd.WithAll([&] {
-      rig.journal->Cut();
-      for (int shard = 0; shard < 4; shard++) at_cut.push_back(crowd.entered(shard));
-    });
-    EXPECT_EQ(rig.journal->Wait().error, 0);
+    const std::vector<uint64_t> at_cut = CutNow(rig, crowd);
     // All before the cut is synced, nothing behind it is in the file.
     std::vector<std::vector<std::string>> all;
     for (const std::string& file : files) {
@@ -380,12 +386,7 @@ TEST(journal_prepared_cut_goes_on_in_the_new_file_by_itself) {
         EXPECT_EQ(disk.Bytes(next), std::string());
         continue;
       }
-      std::vector<uint64_t> at_cut;
-      crowd.WithAll([&] {
-        rig.journal->Cut();
-        for (int shard = 0; shard < 4; shard++) at_cut.push_back(crowd.entered(shard));
-      });
-      EXPECT_EQ(rig.journal->Wait().error, 0);
+      const std::vector<uint64_t> at_cut = CutNow(rig, crowd);
       // All before the cut is synced in the files up to the old one, nothing behind it is there.
       std::vector<std::vector<std::string>> all;
       for (const std::string& file : files) {
