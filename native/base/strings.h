@@ -41,6 +41,9 @@ inline constexpr bool StartsWithIgnoreCase(std::string_view text, std::string_vi
   return text.size() >= prefix.size() && EqualsIgnoreCase(text.substr(0, prefix.size()), prefix);
 }
 
+/// The text as a C string: Redis prints arguments into errors so, and they end at the first zero byte.
+inline constexpr std::string_view UpToZero(std::string_view text) { return text.substr(0, text.find('\0')); }
+
 inline std::string ToAsciiLower(std::string_view text) {
   std::string result(text);
   for (char& c : result) c = AsciiLower(c);

@@ -18,6 +18,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/numbers.h"
+#include "base/strings.h"
 #include "base/version.h"
 #include "commands/client_info.h"
 #include "commands/families.h"
@@ -44,9 +45,6 @@ Session& SessionOf(CommandContext& ctx) {
   return *ctx.session;
 }
 
-// Redis prints arguments into errors as C strings, which end at the first zero byte.
-std::string_view UpToZero(std::string_view text) { return text.substr(0, text.find('\0')); }
-
 // Names and library facts stand in CLIENT LIST's line, so they may hold neither spaces nor
 // controls.
 bool IsPrintableWord(std::string_view text) {
@@ -70,7 +68,7 @@ void CmdPing(CommandContext& ctx) {
   if (session.is_subscriber && session.resp == 2 && ctx.args.size() <= 2) return PingSubscriber(ctx);
   if (ctx.args.size() == 1) return ctx.reply.SimpleString("PONG");
   if (ctx.args.size() == 2) return ctx.reply.Bulk(ctx.args[1]);
-  ctx.reply.Error("ERR wrong number of arguments for 'ping' command");
+  ctx.RefuseArity();
 }
 
 void CmdEcho(CommandContext& ctx) { ctx.reply.Bulk(ctx.args[1]); }

@@ -64,7 +64,6 @@ std::atomic<DebugLog> g_log{nullptr};
 // ---- Helpers ----
 
 // Redis prints arguments as C strings, which end at the first zero byte.
-std::string_view UpToZero(std::string_view text) { return text.substr(0, text.find('\0')); }
 
 [[gnu::format(printf, 2, 3)]] void AppendFormat(std::string* out, const char* format, ...) {
   char buffer[512];
@@ -93,13 +92,6 @@ bool ParsePositive(CommandContext& ctx, size_t index, int64_t* value) {
 }
 
 // ---- Data ----
-
-/// Bytes of a length in an RDB file.
-size_t RdbLengthSize(size_t length) {
-  if (length < 64) return 1;
-  if (length < 16384) return 2;
-  return length <= UINT32_MAX ? 5 : 9;
-}
 
 /// Bytes of a string in an RDB file that is written without compression: short texts that are
 /// integers of up to 32 bits take one byte more than the integer, all else its length and its

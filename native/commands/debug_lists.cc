@@ -23,13 +23,6 @@ using engine::Entry;
 // Longer texts are cut: the output is for eyes.
 constexpr size_t kShownMax = 40;
 
-/// Bytes of a length in an RDB file.
-size_t RdbLengthSize(size_t length) {
-  if (length < 64) return 1;
-  if (length < 16384) return 2;
-  return length <= UINT32_MAX ? 5 : 9;
-}
-
 std::string Shown(std::string_view text) {
   std::string shown;
   for (const char c : text.substr(0, kShownMax)) shown += c >= ' ' && c <= '~' ? c : '?';
@@ -122,6 +115,12 @@ void DebugPackedThreshold(CommandContext& ctx) {
     return ctx.reply.Error("ERR argument must be a memory value bigger than 1 and smaller than 4gb");
   }
   ctx.reply.Ok();
+}
+
+size_t RdbLengthSize(size_t length) {
+  if (length < 64) return 1;
+  if (length < 16384) return 2;
+  return length <= UINT32_MAX ? 5 : 9;
 }
 
 size_t RdbListSize(const Entry& entry) {

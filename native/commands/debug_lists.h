@@ -20,6 +20,8 @@ void DebugQuicklist(engine::CommandContext& ctx, const engine::Entry& entry, boo
 /// DEBUG QUICKLIST-PACKED-THRESHOLD size: from which size on elements get a node of their own.
 void DebugPackedThreshold(engine::CommandContext& ctx);
 
+/// Bytes of a length in an RDB file.
+size_t RdbLengthSize(size_t length);
 /// Bytes of a list in an RDB file that is written without compression.
 size_t RdbListSize(const engine::Entry& entry);
 /// What DEBUG OBJECT says about a quicklist beside what it says about all.

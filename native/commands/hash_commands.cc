@@ -54,17 +54,12 @@ void ReportChange(CommandContext& ctx, const Key& key, int64_t changes, const ch
   ctx.Notify(engine::kEventHash, event, key);
 }
 
-void RefuseArity(CommandContext& ctx) {
-  ctx.reply.Error(std::string("ERR wrong number of arguments for '") + ctx.spec->full_name +
-                  "' command");
-}
-
 // ---- Setting ----
 
 /// Sets all fields of the command line; false: the reply was an error.
 bool OpSet(CommandContext& ctx, int64_t* created) {
   if (ctx.args.size() % 2 != 0) {
-    RefuseArity(ctx);
+    ctx.RefuseArity();
     return false;
   }
   const Key& key = ctx.key(0);

@@ -58,11 +58,6 @@ constexpr int64_t kDeleted = 2;
 
 // ---- Parsing ----
 
-void RefuseArity(CommandContext& ctx) {
-  ctx.reply.Error(std::string("ERR wrong number of arguments for '") + ctx.spec->full_name +
-                  "' command");
-}
-
 /// Parses args[index] as a time. Replies with the error itself.
 bool ParseTime(CommandContext& ctx, size_t index, Unit unit, Base base, int64_t* at_ms) {
   int64_t value;
@@ -94,7 +89,7 @@ bool ParseFields(CommandContext& ctx, size_t index, std::string_view count_error
   }
   // Only HGETEX can end here, where its arity counts the words of an option.
   if (index + 1 >= ctx.args.size()) {
-    RefuseArity(ctx);
+    ctx.RefuseArity();
     return false;
   }
   int64_t count;
@@ -438,7 +433,7 @@ bool RefuseOption(CommandContext& ctx, std::string_view error) {
 bool ParsePairs(CommandContext& ctx, size_t index, SetExOptions* options) {
   constexpr int64_t kCountMax = std::numeric_limits<int32_t>::max();
   if (index + 3 >= ctx.args.size()) {
-    RefuseArity(ctx);
+    ctx.RefuseArity();
     return false;
   }
   int64_t count;
@@ -447,7 +442,7 @@ bool ParsePairs(CommandContext& ctx, size_t index, SetExOptions* options) {
   }
   options->pairs = ctx.args.subspan(index + 2);
   if (options->pairs.size() == static_cast<uint64_t>(count) * 2) return true;
-  RefuseArity(ctx);
+  ctx.RefuseArity();
   return false;
 }
 

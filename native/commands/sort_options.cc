@@ -11,12 +11,6 @@
 
 namespace sherd {
 
-namespace {
-
-std::string_view UpToZero(std::string_view text) { return text.substr(0, text.find('\0')); }
-
-}  // namespace
-
 SortPattern SortPattern::Parse(std::string_view text) {
   SortPattern pattern;
   const std::string_view visible = UpToZero(text);

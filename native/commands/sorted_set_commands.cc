@@ -207,10 +207,7 @@ void CmdZMScore(CommandContext& ctx) {
 }
 
 void ReplyRank(CommandContext& ctx, bool is_reverse) {
-  if (ctx.args.size() > 4) {
-    return ctx.reply.Error(std::string("ERR wrong number of arguments for '") +
-                           ctx.spec->full_name + "' command");
-  }
+  if (ctx.args.size() > 4) return ctx.RefuseArity();
   const bool with_score = ctx.args.size() > 3;
   if (with_score && !ctx.ArgIs(3, "withscore")) return ctx.reply.Error(errors::kSyntax);
   Handle handle;

@@ -152,7 +152,7 @@ bool ParseAddOptions(CommandContext& ctx, bool is_add, AddOptions* options) {
 bool CheckAdd(CommandContext& ctx, const AddOptions& options) {
   const size_t pairs_at = options.id_index + 1;
   if (pairs_at + 2 > ctx.args.size() || (ctx.args.size() - pairs_at) % 2 == 1) {
-    ctx.reply.Error("ERR wrong number of arguments for 'xadd' command");
+    ctx.RefuseArity();
     return false;
   }
   if (options.has_id && options.has_seq && options.id.is_zero()) {

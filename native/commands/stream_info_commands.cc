@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/strings.h"
 #include "commands/families.h"
 #include "commands/help.h"
 #include "commands/stream_util.h"

@@ -27,9 +27,6 @@ inline int64_t ElapsedMs(int64_t now_ms, int64_t then_ms) {
   return static_cast<int64_t>(static_cast<uint64_t>(now_ms) - static_cast<uint64_t>(then_ms));
 }
 
-/// Redis prints arguments into errors as C strings, which end at the first zero byte.
-inline std::string_view UpToZero(std::string_view text) { return text.substr(0, text.find('\0')); }
-
 // ---- Ids in arguments ----
 
 /// Which forms of an id are allowed.

@@ -328,8 +328,7 @@ void CmdMGet(CommandContext& ctx) {
 // Names and values must pair up; the arity in the command table cannot say so.
 bool ExpectPairs(CommandContext& ctx) {
   if (ctx.args.size() % 2 == 1) return true;
-  ctx.reply.Error(std::string("ERR wrong number of arguments for '") + ctx.spec->full_name +
-                  "' command");
+  ctx.RefuseArity();
   return false;
 }
 

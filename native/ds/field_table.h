@@ -40,6 +40,7 @@
 #include <new>
 #include <string_view>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/slab_heap.h"
 #include "ds/hash_table.h"
@@ -170,7 +171,7 @@ class FieldTable {
     using Entry = Field;
     using Key = std::string_view;
     static uint64_t Hash(const Field* field) { return Hasher::Hash(field->name()); }
-    static bool Equals(const Field* field, std::string_view name) { return field->name() == name; }
+    static bool Equals(const Field* field, std::string_view name) { return EqualBytes(field->name(), name); }
   };
 
  public:

@@ -65,9 +65,7 @@ class MemberTable {
     using Entry = Member;
     using Key = std::string_view;
     static uint64_t Hash(const Member* member) { return HashText(member->view()); }
-    static bool Equals(const Member* member, std::string_view text) {
-      return member->view() == text;
-    }
+    static bool Equals(const Member* member, std::string_view text) { return EqualBytes(member->view(), text); }
   };
   using Table = HashTable<Policy>;
 

@@ -313,6 +313,10 @@ bool CommandContext::ParseIntegerIn(size_t index, int64_t low, int64_t high, int
   return false;
 }
 
+void CommandContext::RefuseArity() {
+  reply.Error("ERR wrong number of arguments for '" + std::string(spec->full_name) + "' command");
+}
+
 bool CommandContext::ArgIs(size_t index, std::string_view word) const {
   return index < args.size() && EqualsIgnoreCase(args[index], word);
 }

@@ -232,6 +232,8 @@ class CommandContext {
   bool ParseInteger(size_t index, int64_t* value, std::string_view error = errors::kNotInteger);
   bool ParseIntegerIn(size_t index, int64_t low, int64_t high, int64_t* value,
                       std::string_view error = errors::kNotInteger);
+  /// Wrong number of arguments: for what the table's arity cannot say.
+  void RefuseArity();
   bool ArgIs(size_t index, std::string_view word) const;  // letter case ignored
 
  private:

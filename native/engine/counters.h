@@ -60,7 +60,8 @@ struct CommandCounters { SHERD_COMMAND_COUNTERS(SHERD_DECLARE_COUNTER) };
 #undef SHERD_DECLARE_COUNTER
 
 /// Threads beside the workers that enter shards: the runner for commands that take long, the one that writes
-/// snapshots, the one that loads, the one that begins and ends the journal. Their numbers are those behind the last worker's, in this order.
+/// snapshots, the one that loads, the one that begins and ends the journal. Their numbers are those behind the last
+/// worker's, in this order.
 inline constexpr size_t kRunners = 4;
 
 /// Places the four groups behind each other in one block of memory.

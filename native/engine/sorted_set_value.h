@@ -29,6 +29,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/numbers.h"
 #include "ds/hash_table.h"
 #include "ds/listpack.h"
@@ -43,9 +44,7 @@ struct ScoreNodePolicy {
   using Entry = ds::ScoreNode;
   using Key = std::string_view;
   static uint64_t Hash(const Entry* node) { return HashKey(node->member()); }
-  static bool Equals(const Entry* node, std::string_view member) {
-    return node->member() == member;
-  }
+  static bool Equals(const Entry* node, std::string_view member) { return EqualBytes(node->member(), member); }
 };
 using ScoreTable = ds::HashTable<ScoreNodePolicy>;
 

@@ -12,8 +12,6 @@
 // command of its type, and all structures are sound before and after. Its DUMP, in whatever version, is
 // accepted and has the same digest, and in the versions of 7.2 and later the same encoding. No payload takes a second of processor time. FLUSHALL
 // gives every byte back.
-#include <ctime>
-
 #include <algorithm>
 #include <iterator>
 #include <string>
@@ -22,6 +20,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/crc64.h"
 #include "base/numbers.h"
 #include "base/random.h"
@@ -152,9 +151,7 @@ Words BulkStrings(std::string_view reply) {
 }
 
 double ProcessorSeconds() {
-  timespec now;
-  CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) == 0);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+  return static_cast<double>(Clock::ThreadCpuNs()) * 1e-9;
 }
 
 // ---- One payload ----

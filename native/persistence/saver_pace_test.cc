@@ -3,7 +3,6 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <memory>
 
 #include "base/clock.h"
@@ -33,12 +32,6 @@ struct Rig {
   std::unique_ptr<engine::Engine> engine;
 };
 
-int64_t CpuNs() {
-  timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return time.tv_sec * 1'000'000'000 + time.tv_nsec;
-}
-
 struct Seen {
   int64_t rested_ns = 0;
   int rests = 0;
@@ -50,10 +43,10 @@ Seen Work(Rig& rig, bool is_on, bool has_clients, int64_t work_ns) {
   SaverPace pace(*rig.engine, is_on);
   pace.Begin();
   Seen seen;
-  const int64_t until_ns = CpuNs() + work_ns;
-  while (CpuNs() < until_ns) {
-    const int64_t piece_ns = CpuNs() + 50'000;
-    while (CpuNs() < piece_ns) {
+  const int64_t until_ns = Clock::ThreadCpuNs() + work_ns;
+  while (Clock::ThreadCpuNs() < until_ns) {
+    const int64_t piece_ns = Clock::ThreadCpuNs() + 50'000;
+    while (Clock::ThreadCpuNs() < piece_ns) {
     }
     if (has_clients) rig.engine->worker_counters(1).commands_processed.Increment();
     const int64_t before_ns = Clock::MonotonicNs();

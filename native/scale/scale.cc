@@ -202,12 +202,6 @@ bool ParseSettings(int argc, char** argv, Settings* settings) {
   return argc % 2 == 1;
 }
 
-int64_t ThreadCpuNs() {
-  timespec now;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
-}
-
 /// All keys go to one keyspace, so that its table grows as far as a single one ever would.
 void PrintLongestInsert(uint64_t keys) {
   engine::ShardCounters shard_counters{};
@@ -220,9 +214,9 @@ void PrintLongestInsert(uint64_t keys) {
     char name[32];
     const int size = std::snprintf(name, sizeof name, "key:%012llu", static_cast<unsigned long long>(i));
     const engine::Key key{{name, static_cast<size_t>(size)}, engine::HashKey({name, static_cast<size_t>(size)}), 0, 0};
-    const int64_t start = ThreadCpuNs();
+    const int64_t start = Clock::ThreadCpuNs();
     space.SetString(0, key, {}, "xxx", engine::StringForm::kAuto, engine::kNoExpiry);
-    nanoseconds.push_back(static_cast<uint32_t>(ThreadCpuNs() - start));
+    nanoseconds.push_back(static_cast<uint32_t>(Clock::ThreadCpuNs() - start));
   }
   std::sort(nanoseconds.begin(), nanoseconds.end());
   std::printf("%llu inserts into one table: median %u ns, p99.9 %u ns, p99.9999 %u ns, longest %u ns\n",
