@@ -4,9 +4,10 @@
  *
  *   N passed, N failed
  *
- * A part is a row of PARTS: a name and steps to run. What counts as one test is the part's own affair: a part
- * whose output holds "N passed, N failed" (native programs) or vitest's JSON report is counted by that, any
- * other is one test, by its exit code. All parts run even when one fails, so one run tells everything.
+ * A part is a name and steps to run, a build first if it needs one. PARTS has a row for each; parts of one thread
+ * each may share a row, and run side by side. What counts as one test is the part's own affair: a part whose output
+ * holds "N passed, N failed" (native programs) or vitest's JSON report is counted by that, any other is one test, by
+ * its exit code. All parts run even when one fails, so one run tells everything.
  *
  *   node scripts/gate.mjs [--only part,part] [--list]
  */
@@ -28,19 +29,19 @@ function program(name, variant, target, args) {
   return {
     name,
     exists: () => targetExists(target),
-    run: async () => {
-      await buildNative(variant, [target]);
+    build: () => buildNative(variant, [target]),
+    run: (write) => {
       const path = programPath(variant, target);
       const [file, words] = variant === 'tsan' ? withoutRandomLayout(path, args) : [path, args];
-      return execute(file, words);
+      return execute(file, words, write);
     },
   };
 }
 
 /** The same part, which passes when the program fails: a check that cannot fail checks nothing. */
 export function mustFail(part) {
-  const run = async () => {
-    const { code } = await part.run();
+  const run = async (write) => {
+    const { code } = await part.run(write);
     return { code: code === 0 ? 1 : 0, output: '' };
   };
   return { ...part, run };
@@ -48,15 +49,17 @@ export function mustFail(part) {
 
 /** A part that runs a command, if the file it is about exists. */
 function command(name, file, args, about) {
-  return { name, exists: () => existsSync(join(root, about)), run: () => execute(file, args) };
+  return { name, exists: () => existsSync(join(root, about)), run: (write) => execute(file, args, write) };
 }
 
 const PARTS = [
   command('generated files are fresh', node, ['scripts/gen.mjs', '--check'], 'scripts/gen.mjs'),
   command('types of tests and benchmarks', node, [bin('typescript', 'bin', 'tsc'), '-p', 'test/tsconfig.json'], 'test'),
   program('native tests', 'release', 'sherd_native_tests', []),
-  program('native tests, ASan and UBSan', 'asan', 'sherd_native_tests', []),
-  program('fuzz, ASan and UBSan', 'asan', 'sherd_fuzz', []),
+  [
+    program('native tests, ASan and UBSan', 'asan', 'sherd_native_tests', []),
+    program('fuzz, ASan and UBSan', 'asan', 'sherd_fuzz', []),
+  ],
   mustFail(program('fuzz notices its canary', 'asan', 'sherd_fuzz', ['canary'])),
   program('threads, TSan', 'tsan', 'sherd_stress', ['--seconds=2']),
   command('model of leases and queues', node, ['scripts/model.mjs', '--quick'], 'scripts/model.mjs'),
@@ -66,28 +69,28 @@ const PARTS = [
   command('benchmark between clients runs', node, ['build/tools/bench/clients.js', '--smoke'], 'bench/clients.ts'),
 ];
 
-/** Runs a program with its output passed through; gives back exit code and output. */
-function execute(file, args) {
+/** Runs a program with its output passed to `write`; gives back exit code and output. */
+function execute(file, args, write) {
   return new Promise((resolve) => {
     const child = spawn(file, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
-    const pass = (sink) => (chunk) => {
+    const pass = (chunk) => {
       output += chunk;
-      sink.write(chunk);
+      write(chunk);
     };
-    child.stdout.setEncoding('utf8').on('data', pass(process.stdout));
-    child.stderr.setEncoding('utf8').on('data', pass(process.stderr));
+    child.stdout.setEncoding('utf8').on('data', pass);
+    child.stderr.setEncoding('utf8').on('data', pass);
     child.once('error', (error) => resolve({ code: 1, output: `${output}${error.message}` }));
     child.once('close', (code) => resolve({ code: code ?? 1, output }));
   });
 }
 
-async function runVitest() {
+async function runVitest(write) {
   const folder = mkdtempSync(join(tmpdir(), 'sherd-gate-'));
   const report = join(folder, 'vitest.json');
   try {
     const words = ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-    const result = await execute(node, [bin('vitest', 'vitest.mjs'), ...words]);
+    const result = await execute(node, [bin('vitest', 'vitest.mjs'), ...words], write);
     if (!existsSync(report)) return result;
     return { ...result, counts: countVitest(JSON.parse(readFileSync(report, 'utf8'))) };
   } finally {
@@ -114,42 +117,65 @@ export function countResult({ code, output, counts }) {
   return counted;
 }
 
-async function runPart(part) {
-  process.stdout.write(`\n==== ${part.name}\n`);
+const toTerminal = (text) => process.stdout.write(text);
+
+/** One step of a part: result and seconds. What it throws is a failure; other parts still have something to tell. */
+async function timed(step, write) {
   const startedAt = performance.now();
   let result;
   try {
-    result = await part.run();
+    result = await step();
   } catch (error) {
-    // A build that fails is this part's failure; the other parts still have something to tell.
-    process.stdout.write(`${error.stack ?? error}\n`);
+    write(`${error.stack ?? error}\n`);
     result = { code: 1, output: '' };
   }
-  return { ...countResult(result), name: part.name, seconds: (performance.now() - startedAt) / 1000 };
+  return { result, seconds: (performance.now() - startedAt) / 1000 };
+}
+
+/** Builds the parts of a row one after the other, and runs them at the same time; what they print stays together. */
+export async function runRow(parts, print = toTerminal) {
+  const built = [];
+  for (const part of parts) {
+    print(`\n==== ${part.name}\n`);
+    built.push(part.build === undefined ? { seconds: 0 } : await timed(part.build, print));
+  }
+  const held = parts.map(() => []);
+  const runs = parts.map(async (part, index) => {
+    const { result: failure, seconds: buildSeconds } = built[index];
+    const write = index === 0 ? print : (text) => held[index].push(text);
+    const run = () => failure ?? part.run(write);
+    const { result, seconds } = await timed(run, write);
+    return { ...countResult(result), name: part.name, seconds: buildSeconds + seconds };
+  });
+  const rows = await Promise.all(runs);
+  for (const texts of held) for (const text of texts) print(text);
+  return rows;
 }
 
 async function main() {
+  const print = toTerminal;
   const options = { only: { type: 'string' }, list: { type: 'boolean' } };
   const { values } = parseArgs({ options });
   const only = values.only?.split(',');
-  const chosen = PARTS.filter((part) => only === undefined || only.some((word) => part.name.includes(word)));
+  const isChosen = (part) => only === undefined || only.some((word) => part.name.includes(word));
+  const chosen = PARTS.map((row) => [row].flat().filter(isChosen));
   if (values.list === true) {
-    for (const part of chosen) process.stdout.write(`${part.name}\n`);
+    for (const part of chosen.flat()) print(`${part.name}\n`);
     return;
   }
   await orExplain(() => setUp({ forTests: true }));
   const rows = [];
-  for (const part of chosen) {
-    if (part.exists()) rows.push(await runPart(part));
-    else process.stdout.write(`\n==== ${part.name}: nothing to run\n`);
+  for (const parts of chosen) {
+    for (const part of parts) if (!part.exists()) print(`\n==== ${part.name}: nothing to run\n`);
+    rows.push(...(await runRow(parts.filter((part) => part.exists()))));
   }
-  process.stdout.write('\n');
+  print('\n');
   for (const row of rows) {
     const counts = `${String(row.passed).padStart(6)} passed ${String(row.failed).padStart(4)} failed`;
-    process.stdout.write(`${counts} ${row.seconds.toFixed(1).padStart(7)} s  ${row.name}\n`);
+    print(`${counts} ${row.seconds.toFixed(1).padStart(7)} s  ${row.name}\n`);
   }
   const sum = (key) => rows.reduce((total, row) => total + row[key], 0);
-  process.stdout.write(`${sum('passed')} passed, ${sum('failed')} failed\n`);
+  print(`${sum('passed')} passed, ${sum('failed')} failed\n`);
   process.exitCode = sum('failed') === 0 && sum('passed') > 0 ? 0 : 1;
 }
 

@@ -2,7 +2,7 @@
  * Tests of the gate's counting: a wrong count here would call a failing tree healthy.
  */
 import { describe, expect, it } from 'vitest';
-import { countResult, countVitest, mustFail } from './gate.mjs';
+import { countResult, countVitest, mustFail, runRow } from './gate.mjs';
 
 describe('countResult', () => {
   it('takes the last count a program prints', () => {
@@ -31,6 +31,42 @@ describe('mustFail', () => {
     const ending = (code) => mustFail({ name: 'x', run: async () => ({ code, output: '1 passed, 0 failed' }) }).run();
     expect(countResult(await ending(0))).toEqual({ passed: 0, failed: 1 });
     expect(countResult(await ending(134))).toEqual({ passed: 1, failed: 0 });
+  });
+});
+
+describe('runRow', () => {
+  it('builds one part after the other, runs them at once, and keeps together what each prints', async () => {
+    const printed = [];
+    const steps = [];
+    const part = (name) => ({
+      name,
+      build: async () => {
+        steps.push(`${name} builds`);
+        await null;
+        steps.push(`${name} is built`);
+      },
+      run: async (write) => {
+        steps.push(`${name} runs`);
+        for (let i = 0; i < 3; i++) {
+          await null;
+          write(`${name}${i} `);
+        }
+        return { code: 0, output: '' };
+      },
+    });
+    const rows = await runRow([part('a'), part('b')], (text) => printed.push(text));
+    expect(steps).toEqual(['a builds', 'a is built', 'b builds', 'b is built', 'a runs', 'b runs']);
+    expect(printed.join('')).toContain('a0 a1 a2 b0 b1 b2 ');
+    expect(rows.map(({ name, passed, failed }) => [name, passed, failed])).toEqual([['a', 1, 0], ['b', 1, 0]]);
+  });
+
+  it('counts a part that does not build as failed, without running it, and runs the others', async () => {
+    const build = async () => {
+      throw new Error('no compiler');
+    };
+    const run = async () => ({ code: 0, output: '' });
+    const rows = await runRow([{ name: 'x', build, run }, { name: 'y', run }], () => {});
+    expect(rows.map(({ passed, failed }) => [passed, failed])).toEqual([[0, 1], [1, 0]]);
   });
 });
 
