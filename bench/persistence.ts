@@ -12,9 +12,12 @@
  *            once, saved by redis-server, and loaded by both from that file, one server at a time. Then BGSAVE on the
  *            idle servers, and BGSAVE while 50 clients SET as fast as they can: how long it takes, how much memory the
  *            server and its child take beyond what they had (sampled from /proc, shared pages counted once), and how
- *            long single SETs wait, with and without; and, for ours, the longest that the snapshot's thread held a
- *            shard in processor time, which is what of those waits is the snapshot's. --cases load,bgsave,busy leaves out what it does not name (all
- *            must load, and "busy" takes the length of its writes from an idle BGSAVE, whose row it does not print).
+ *            long single SETs wait, without it, during it, and while another process copies the file, which shows
+ *            what the machine makes of writing to the disk; and, for ours, the longest that the snapshot's thread
+ *            held a shard in processor time. Where the disk takes processors away from the machine (virtual ones do),
+ *            that is in both: a folder in memory (TMPDIR) shows what is the snapshot's. --cases load,bgsave,busy
+ *            leaves out what it does not name (all must load, and "busy" takes the length of its writes from an idle
+ *            BGSAVE, whose row it does not print).
  *
  * All figures are ratios of two servers in the same run, medians of --runs; the files are on whatever disk the system's
  * folder for temporary files is (TMPDIR). For --megabytes 5000 use --runs 1, and let 15 GB of it be free.
@@ -22,10 +25,11 @@
  * Options: --what journal,snapshot (default: both)   --runs 3   --seconds 2   --megabytes 1000   --sync-ms 0
  *          --cases load,bgsave,busy   --json FILE   --check   --smoke   --ours … (see support/contenders.ts)
  */
-import { linkSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { linkSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { parseArgs, promisify } from 'node:util';
 import type { RunningServer } from '../test/support/oracle.js';
 import { runClientLoad, type Sample } from './support/client-load.js';
 import { CONTENDER_OPTIONS, startContender } from './support/contenders.js';
@@ -33,6 +37,8 @@ import { ask, encode, infoNumber, load } from './support/loader.js';
 import { begin, finish, formatTable, isMet, type Verdict } from './support/report.js';
 import { SlowSync } from './support/slow-sync.js';
 import { median } from './support/statistics.js';
+
+const execute = promisify(execFile);
 
 const { values } = parseArgs({
   options: {
@@ -66,6 +72,9 @@ const cases = values.cases.split(',');
 const unknownCases = cases.filter((word) => !['load', 'bgsave', 'busy'].includes(word));
 if (unknownCases.length > 0) throw new Error(`--cases does not know ${unknownCases.join(', ')}`);
 const withCase = (word: 'load' | 'bgsave' | 'busy'): boolean => cases.includes(word);
+
+/** So fast, about, a disk takes a copy; it decides for how long a server is looked at beside one. */
+const COPY_BYTES_PER_SEC = 300e6;
 
 const digits = (index: number): string => String(index).padStart(8, '0');
 const sleep = (timeMs: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, timeMs));
@@ -229,6 +238,8 @@ interface BusySave {
   extraShare: number;
   quiet: Sample;
   during: Sample;
+  /** While another process writes a file as large: what the machine makes of that by itself. */
+  copying: Sample;
 }
 
 /** What the ready server says of the time it took to load. */
@@ -253,7 +264,7 @@ function watchMemory(pid: number): () => number {
   };
 }
 
-async function saveUnderWrites(server: RunningServer, idleSaveSec: number): Promise<BusySave> {
+async function saveUnderWrites(server: RunningServer, folder: string, idleSaveSec: number): Promise<BusySave> {
   const writes = (timeSec: number): Promise<Sample> => ops(server, ['--verb', 'set', '--connections', String(CLIENTS),
     '--depth', '1', '--range', String(strings), '--seconds', String(timeSec)]);
   const quiet = await writes(values.smoke ? 0.3 : 5);
@@ -267,7 +278,22 @@ async function saveUnderWrites(server: RunningServer, idleSaveSec: number): Prom
   const held = /Snapshot: longest stay in a shard ([\d.]+) ms, in all of them ([\d.]+) ms/g;
   const [, inShardMs, inAllMs] = [...server.log().matchAll(held)].at(-1) ?? [];
   const heldMs = Math.max(Number(inShardMs), Number(inAllMs));
-  return { saveSec: busySaveSec, heldMs, extraShare: (peak - before) / before, quiet, during: await during };
+  const sample = await during;
+  const copying = await writesBesideCopy(writes, join(folder, 'dump.rdb'));
+  return { saveSec: busySaveSec, heldMs, extraShare: (peak - before) / before, quiet, during: sample, copying };
+}
+
+/** The same writes for as long as another process takes to make a copy of the snapshot's file and sync it. */
+async function writesBesideCopy(writes: (timeSec: number) => Promise<Sample>, file: string): Promise<Sample> {
+  const copy = `${file}.copy`;
+  const words = [`if=${file}`, `of=${copy}`, 'bs=64k', 'conv=fsync', 'status=none'];
+  const isCopied = execute('dd', words);
+  try {
+    return await writes(Math.max(0.5, statSync(file).size / COPY_BYTES_PER_SEC));
+  } finally {
+    await isCopied;
+    rmSync(copy, { force: true });
+  }
 }
 
 async function snapshotOf(name: Name, file: string): Promise<SnapshotResult> {
@@ -279,7 +305,7 @@ async function snapshotOf(name: Name, file: string): Promise<SnapshotResult> {
   try {
     const loadSec = loadedSec(server);
     const idleSaveSec = withCase('bgsave') || withCase('busy') ? await saveSec(server.port) : NaN;
-    const busy = withCase('busy') ? await saveUnderWrites(server, idleSaveSec) : undefined;
+    const busy = withCase('busy') ? await saveUnderWrites(server, folder, idleSaveSec) : undefined;
     return { loadSec, idleSaveSec, busy };
   } finally {
     await server.stop();
@@ -381,8 +407,10 @@ function reportBusySaves(report: SnapshotReport): void {
   report.add('SET/s during it', busy((save) => save.during.perSec), showCount);
   report.add('p99.9 without', busy((save) => save.quiet.p999Us), showUs);
   report.add('p99.9 during', busy((save) => save.during.p999Us), showUs);
+  report.add('p99.9 beside a copy', busy((save) => save.copying.p999Us), showUs);
   report.add('longest without', busy((save) => save.quiet.maxUs), showUs);
   report.add('longest during', busy((save) => save.during.maxUs), showUs);
+  report.add('longest beside a copy', busy((save) => save.copying.maxUs), showUs);
   report.add('shards held', busy((save) => save.heldMs), (heldMs) => `${heldMs.toFixed(2)} ms`);
   judgeAtMost('longest that a snapshot held a shard, ms of processor time', report.of('ours', busy((save) => save.heldMs)), 10);
   const longestMs = report.of('ours', busy((save) => save.during.maxUs)) / 1000;

@@ -11,7 +11,7 @@ namespace sherd::persistence {
 
 namespace {
 
-constexpr int64_t kRestPerWork = 1;
+constexpr int64_t kRestPercent = 75;  // of the work
 // Shorter rests are gathered: the kernel's timers are not finer.
 constexpr int64_t kRestMinNs = 100'000;
 // Nobody gains by longer ones (a piece of a big value, a file system that is slow).
@@ -54,7 +54,7 @@ bool SaverPace::GiveWay() {
     owed_ns_ = 0;
     return false;
   }
-  owed_ns_ = std::min(owed_ns_ + worked_ns * kRestPerWork, kRestMaxNs);
+  owed_ns_ = std::min(owed_ns_ + worked_ns * kRestPercent / 100, kRestMaxNs);
   if (owed_ns_ < kRestMinNs) return false;
   std::this_thread::sleep_for(std::chrono::nanoseconds(owed_ns_));
   const int64_t slept_ns = Clock::MonotonicNs() - now_ns;

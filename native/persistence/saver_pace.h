@@ -2,7 +2,7 @@
 //
 // A snapshot that takes whatever the processor gives is done sooner than anybody needs, and its clients pay: on a machine
 // whose cores are all busy each of its stays in a shard may be interrupted by the scheduler, with the lease held. So for
-// work that is done in the background there is a rest of kRestPerWork times its length behind it, as long as commands
+// work that is done in the background there is a rest of three quarters of its length behind it, as long as commands
 // are being executed; without them nobody would notice, and there is none. What counts is the thread's processor time:
 // where cores are short already, the rest does not grow with them. And a thread that has slept has a whole turn before it
 // when it wakes, so that its short stays are over before the scheduler ends it.
