@@ -74,8 +74,9 @@ describe(`with a fault built in, seed ${SEED}`, () => {
   it('one thread does not keep a slow command to itself', { timeout: TIMEOUT_MS }, async () => {
     const { port, pid } = redis;
     const idle = await startRedis();
-    const options = { port, pid, idlePort: idle.port, seed: SEED, milliseconds: 1_000 };
-    const result = await proveSlowShardStaysAlone({ ...options, otherShardP99MsMax: SHORT.otherShardP99MsMax });
+    // On a busy machine the slow command turns out shorter than it should be: a bound that what is left of it exceeds.
+    const options = { port, pid, idlePort: idle.port, seed: SEED, milliseconds: 1_000, otherShardP99MsMax: 20 };
+    const result = await proveSlowShardStaysAlone(options);
     await idle.stop();
     expect(result.violationCount, describeResult(result)).toBeGreaterThan(0);
   });
