@@ -6,7 +6,8 @@
  * in the sockets. CLIENT LIST, which is what the control connection asks, tells at the same time who is blocked, in a
  * transaction or gone. So the oracle leads (`lead`): what it did says what to wait for. The subject follows (`follow`):
  * it must bring as many frames to each connection and come to the same states within a bounded time. Then a fence (PING
- * with a token) on every connection that answered one on the oracle makes sure that nothing more was under way.
+ * with a token) on every connection that answered one on the oracle makes sure that nothing more was under way; of those
+ * that answer nothing at all, CLIENT LIST tells whether they have executed it.
  *
  * A connection in a transaction would queue the fence, a blocked one hold it back: neither gets one. What the subject
  * sends too much there shows in a later step. A MONITOR sees the fences; Wire drops those lines.
@@ -49,6 +50,8 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 interface Row {
   flags: string;
   isInMulti: boolean;
+  /** The command that it executed last. */
+  command: string;
 }
 
 export class Side {
@@ -122,16 +125,16 @@ export class Side {
     await this.revive();
     const control = await this.control();
     const options = Object.entries({ ...INITIAL_OPTIONS, ...script.options });
+    await control.pipeline([['RESET'], ['CLIENT', 'UNPAUSE']]);
+    // What the last script's connections still have to execute comes before the data go.
+    const deadline = Date.now() + ORACLE_PATIENCE_MS;
+    while ((await this.rows()).size > 1 && Date.now() < deadline) await sleep(POLL_MS);
     await control.pipeline([
-      ['RESET'],
-      ['CLIENT', 'UNPAUSE'],
       ['FLUSHALL'],
       // Keys expire when they are looked at, and at no moment that depends on a timer.
       ['DEBUG', 'SET-ACTIVE-EXPIRE', '0'],
       ...options.map(([name, value]) => ['CONFIG', 'SET', name, value]),
     ]);
-    const deadline = Date.now() + ORACLE_PATIENCE_MS;
-    while ((await this.rows()).size > 1 && Date.now() < deadline) await sleep(POLL_MS);
     for (const [connection, version] of script.resp.entries()) {
       if (connection === 1 && script.spacer === true) this.idle.push(await Wire.connect(this.port));
       await this.open(connection, version);
@@ -177,8 +180,9 @@ export class Side {
       throw error;
     });
     const rows = new Map<string, Row>();
-    for (const match of reply.text.matchAll(/(?:^|\n|:)id=(\d+) [^\n]* flags=(\w+) [^\n]* multi=(-?\d+) /g)) {
-      rows.set(match[1] as string, { flags: match[2] as string, isInMulti: Number(match[3]) >= 0 });
+    for (const match of reply.text.matchAll(/(?:^|\n|:)id=(\d+) [^\n]* flags=(\w+) [^\n]* multi=(-?\d+) [^\n]* cmd=(\S+)/g)) {
+      const [, id, flags, multi, command] = match as unknown as [string, string, string, string, string];
+      rows.set(id, { flags, isInMulti: Number(multi) >= 0, command });
     }
     return rows;
   }
@@ -258,7 +262,15 @@ export class Side {
     }
     for (const at of lead.fenced) this.writeFence(at, token);
     for (const at of lead.answered) await this.awaitFence(at, token, left());
+    const silent = lead.fenced.filter((at) => !lead.answered.includes(at));
+    while (silent.length > 0 && left() > 1 && !(await this.haveDoneFence(silent))) await sleep(POLL_MS);
     return states;
+  }
+
+  /** Whether these connections, which are sent no replies (CLIENT REPLY), have come as far as their fence, or are gone. */
+  private async haveDoneFence(connections: readonly number[]): Promise<boolean> {
+    const rows = await this.rows();
+    return connections.every((at) => (rows.get(this.ids[at] as string)?.command ?? 'ping') === 'ping');
   }
 
   private awaitFence(at: number, token: string, timeoutMs: number): Promise<boolean> {
