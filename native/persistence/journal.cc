@@ -302,10 +302,15 @@ void Journal::TakeFile(std::unique_ptr<AofFile> file) {
   timestamp_sec_ = 0;
 }
 
-/// Ends a cut whose frames are all synced. mutex_ is held.
-void Journal::EndCut() {
+/// Whether there is a cut whose frames are all synced. mutex_ is held.
+bool Journal::CanEndCut() const {
   const uint64_t cut = cut_seq_.load(std::memory_order_relaxed);
-  if (cut == UINT64_MAX || state_ != FileState::kWriting || durable_seq_ < cut) return;
+  return cut != UINT64_MAX && state_ == FileState::kWriting && durable_seq_ >= cut;
+}
+
+/// Ends such a cut. mutex_ is held.
+void Journal::EndCut() {
+  if (!CanEndCut()) return;
   cut_offset_ = offset_;
   is_cut_pending_ = false;
   if (prepared_ != nullptr) return TakeFile(std::move(prepared_));
@@ -415,6 +420,8 @@ bool Journal::HasWork() {
         beside_target_ != wanted_beside_) {
       return true;
     }
+    // One that came after everything in front of it had been synced brings no work but its end.
+    if (CanEndCut()) return true;
   }
   if (file_ == nullptr) return false;
   if (durable_seq_ < written_seq_ && MustSyncNow()) return true;

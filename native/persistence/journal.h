@@ -138,6 +138,7 @@ class Journal final : public engine::PropagationSink, public engine::UnitSink, p
   bool CloseIfAsked();
   void CloseFile();
   void TakeFile(std::unique_ptr<AofFile> file);
+  bool CanEndCut() const;
   void EndCut();
   int SyncBeside();
   void SyncLoop();

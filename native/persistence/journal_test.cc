@@ -6,6 +6,7 @@
 #include <cstring>
 #include <thread>
 
+#include "base/clock.h"
 #include "command_table/command_table.h"
 #include "engine/thread_state.h"
 #include "persistence/journal_fake.h"
@@ -319,6 +320,28 @@ std::vector<uint64_t> CutNow(Rig& rig, Crowd& crowd) {
   });
   EXPECT_EQ(rig.journal->Wait().error, 0);
   return at_cut;
+}
+
+/// Nothing is to be synced then, so that the cut alone must keep the journal's thread from its sleep.
+TEST(journal_cuts_that_find_nothing_to_sync_end) {
+  FakeDisk disk(test::Seed());
+  Random random(test::Seed());
+  Rig rig(1, disk.Opener());
+  EXPECT_EQ(rig.journal->Open("a", 0, 0), 0);
+  rig.journal->Begin();
+  for (int round = 0; round < 3000; round++) {
+    const bool is_prepared = random.Below(2) == 0;
+    if (is_prepared) EXPECT_EQ(rig.journal->Prepare("next" + std::to_string(round)), 0);
+    // Meanwhile the journal's thread is somewhere between what it was woken for and its sleep.
+    const int64_t until_ns = Clock::MonotonicNs() + static_cast<int64_t>(random.Below(15'000));
+    while (Clock::MonotonicNs() < until_ns) {
+    }
+    rig.journal->Cut();
+    EXPECT_EQ(rig.journal->Wait().error, 0);
+    if (!is_prepared) EXPECT_EQ(rig.journal->Resume(), 0);
+  }
+  rig.journal->End();
+  EXPECT_EQ(rig.journal->Close(), 0);
 }
 
 /// Ends the crowd and the journal: its files together must have every entry, in order, and each stand on its own.
