@@ -204,9 +204,10 @@ void Journal::End() {
 }
 
 void Journal::Cut() {
+  // Under the mutex: the journal's thread must not see half of it, and end the cut before it is pending.
+  const std::lock_guard<std::mutex> lock(mutex_);
   const uint64_t seq = last_seq_.load(std::memory_order_relaxed);
   cut_seq_.store(seq, std::memory_order_relaxed);
-  const std::lock_guard<std::mutex> lock(mutex_);
   if (seq > sync_target_) sync_target_ = seq;
   is_cut_pending_ = true;
   is_cut_ = true;
