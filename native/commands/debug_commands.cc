@@ -63,8 +63,6 @@ std::atomic<DebugLog> g_log{nullptr};
 
 // ---- Helpers ----
 
-// Redis prints arguments as C strings, which end at the first zero byte.
-
 [[gnu::format(printf, 2, 3)]] void AppendFormat(std::string* out, const char* format, ...) {
   char buffer[512];
   va_list arguments;
